@@ -1,0 +1,60 @@
+# Everything that is done here day to day. `make` alone lists it.
+
+PYTHON ?= python3
+
+BIN := .venv/bin
+PYTHON_READY := .venv/.ready
+NODE_READY := node_modules/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run dev setup tools test e2e lint fmt catalog clean
+
+help: ## list these verbs
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup ## start everything locally and show a failure being healed (Ctrl-C stops it)
+	@$(BIN)/python -m devstack $(ARGS)
+
+dev: setup ## start everything locally without the demonstration
+	@$(BIN)/python -m devstack --no-demo $(ARGS)
+
+setup: $(PYTHON_READY) $(NODE_READY) ## install what is needed into .venv and node_modules
+
+test: setup ## run all tests (ARGS="-k name" to choose)
+	@$(BIN)/python -m pytest $(ARGS)
+
+e2e: setup ## run the end-to-end tests (BASE_URL=http://... to aim them at a running host)
+	@$(BIN)/python -m pytest tests/e2e $(if $(BASE_URL),--base-url "$(BASE_URL)") $(ARGS)
+
+lint: setup ## check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/python -m shared.catalog.document --check docs/catalog.md
+
+catalog: setup ## write docs/catalog.md from the catalog
+	@$(BIN)/python -m shared.catalog.document docs/catalog.md
+
+fmt: setup ## format, and mend what can be mended without thought
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+clean: ## remove everything that was installed or produced here
+	@rm -rf .venv node_modules .run .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+tools:
+	@sh devstack/check_tools.sh "$(PYTHON)"
+
+$(PYTHON_READY): requirements.txt requirements-dev.txt | tools
+	@echo "installing Python packages into .venv ..."
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(PIP) install -r requirements-dev.txt
+	@touch $@
+
+$(NODE_READY): package.json package-lock.json | tools
+	@echo "installing Azurite into node_modules ..."
+	@npm ci --silent --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,121 @@
+"""Orchestrators and activities of a healing.
+
+The orchestrators only wait and call: every activity answers with the name of the next one and the
+seconds until then. They read no clock, draw no random number and do no I/O.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from datetime import timedelta
+from typing import Any
+
+import azure.durable_functions as df
+
+from shared.composition import current
+from shared.errors import LedgerUnavailable
+
+bp = df.Blueprint()
+log = logging.getLogger("lakemend.healing")
+
+Step = dict[str, Any]
+
+_STEPS = 40  # activities per generation; then the history is cut by continue-as-new
+_ACTIVITIES = frozenset({"diagnose", "remediate", "verify", "give_back"})
+_LEDGER_WAIT = 15.0  # seconds until a step is tried again while storage does not answer
+
+
+@bp.orchestration_trigger(context_name="context")
+def heal_alert(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Step]:
+    """From an alert to incidents; heals those that it owns side by side and joins the outcomes."""
+    alert_id = context.get_input()
+    tries = 0
+    expansion = yield context.call_activity("expand_alert", {"alert_id": alert_id, "tries": tries})
+    while expansion["seconds"]:
+        yield _timer(context, expansion["seconds"])
+        tries += 1
+        request = {"alert_id": alert_id, "tries": tries}
+        expansion = yield context.call_activity("expand_alert", request)
+    owned = expansion["owned"]
+    if owned:
+        yield context.task_all(
+            [context.call_sub_orchestrator("heal_failure", {"incident_id": i}, i) for i in owned]
+        )
+    return {"incidents": owned}
+
+
+@bp.orchestration_trigger(context_name="context")
+def heal_failure(context: df.DurableOrchestrationContext) -> Generator[Any, Any, str]:
+    """Heals one incident, step by step, until it is closed."""
+    state = context.get_input()
+    incident_id = state["incident_id"]
+    step: Step = {"next": state.get("next", "diagnose"), "seconds": state.get("seconds", 0)}
+    for _ in range(_STEPS):
+        if step["next"] not in _ACTIVITIES:
+            return str(step["next"])
+        if step["seconds"]:
+            yield _timer(context, step["seconds"])
+        step = yield context.call_activity(step["next"], incident_id)
+    context.continue_as_new({"incident_id": incident_id, **step})
+    return "continued"
+
+
+def _timer(context: df.DurableOrchestrationContext, seconds: float) -> Any:  # noqa: ANN401 - a durable task
+    return context.create_timer(context.current_utc_datetime + timedelta(seconds=seconds))
+
+
+@bp.activity_trigger(input_name="request")
+def expand_alert(request: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
+    """Find out what an alert means; see `shared.healing.expand`."""
+    from shared.healing.context import as_json
+    from shared.healing.expand import expand
+
+    alert_id, tries = request["alert_id"], request["tries"]
+    try:
+        return dict(as_json(expand(current().context, alert_id, tries)))
+    except LedgerUnavailable:
+        log.warning("storage does not answer; alert %s is looked at again", alert_id)
+        return {"owned": [], "seconds": _LEDGER_WAIT}
+
+
+@bp.activity_trigger(input_name="incident")
+def diagnose(incident: str) -> Step:
+    """Gather, classify, decide; see `shared.healing.diagnose`."""
+    from shared.healing import diagnose as step
+
+    return _run("diagnose", step.diagnose, incident)
+
+
+@bp.activity_trigger(input_name="incident")
+def remediate(incident: str) -> Step:
+    """Make the next mutation; see `shared.healing.remediate`."""
+    from shared.healing import remediate as step
+
+    return _run("remediate", step.remediate, incident)
+
+
+@bp.activity_trigger(input_name="incident")
+def verify(incident: str) -> Step:
+    """Look how far it has come; see `shared.healing.verify`."""
+    from shared.healing import verify as step
+
+    return _run("verify", step.verify, incident)
+
+
+@bp.activity_trigger(input_name="incident")
+def give_back(incident: str) -> Step:
+    """Give back what was borrowed, then close; see `shared.healing.closing`."""
+    from shared.healing import closing as step
+
+    return _run("give_back", step.give_back, incident)
+
+
+def _run(name: str, step: Callable[[Any, str], Any], incident_id: str) -> Step:
+    from shared.healing.context import as_json
+
+    try:
+        return dict(as_json(step(current().context, incident_id)))
+    except LedgerUnavailable:
+        log.warning("storage does not answer; %s of %s is tried again", name, incident_id)
+        return {"next": name, "seconds": _LEDGER_WAIT}

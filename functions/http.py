@@ -1,0 +1,66 @@
+"""What all HTTP functions share: who calls, how answers and errors look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import azure.functions as func
+import msgspec
+
+from shared.auth import Caller, authenticate
+from shared.composition import current
+from shared.errors import InputError, LedgerUnavailable
+from shared.vocabulary import Scope
+
+_RETRY_AFTER = "10"  # seconds; an action group tries again after 5 to 40 s
+
+
+def answer(status: int, body: Any, **headers: str) -> func.HttpResponse:  # noqa: ANN401 - any JSON value
+    """A JSON answer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return func.HttpResponse(
+        msgspec.json.encode(body),
+        status_code=status,
+        mimetype="application/json",
+        headers={"Cache-Control": "no-store", **named},
+    )
+
+
+def problem(status: int, reason: str, field: str = "", **headers: str) -> func.HttpResponse:
+    """An error answer: what is wrong and, for bad input, with which field."""
+    body = {"error": reason, "field": field} if field else {"error": reason}
+    return answer(status, body, **headers)
+
+
+def malformed(error: InputError) -> func.HttpResponse:
+    """The answer to input that cannot be understood."""
+    return problem(400, error.expected, error.field)
+
+
+def unavailable(_error: LedgerUnavailable) -> func.HttpResponse:
+    """The answer while storage does not work: nothing was accepted, come again."""
+    return problem(503, "storage does not answer; nothing was accepted", Retry_After=_RETRY_AFTER)
+
+
+def caller(request: func.HttpRequest, *scopes: Scope) -> Caller | func.HttpResponse:
+    """Who calls, if they have one of `scopes`; otherwise the answer that refuses them."""
+    known = authenticate(current().settings, request.headers, request.params)
+    if known is None:
+        return problem(
+            401,
+            "unknown caller: send an API key in the header X-API-Key",
+            WWW_Authenticate='Basic realm="lakemend"',
+        )
+    if not known.scopes & set(scopes):
+        wanted = " or ".join(scopes)
+        return problem(403, f"this key has not the scope {wanted}")
+    return known
+
+
+def base_url(request: func.HttpRequest) -> str:
+    """The address under which the caller reached us."""
+    from urllib.parse import urlsplit
+
+    configured = current().settings.public_url
+    parts = urlsplit(request.url)
+    return configured or f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,222 @@
+"""Alerts in: authenticate, parse, store, answer, then start the healing.
+
+What gets a 2xx is stored. An alert that names nothing we may touch is stored too, as refused, and
+answered 2xx: an action group that meets an error stops calling for 15 minutes, and other alerts
+would be lost with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from functions.http import answer, base_url, caller, malformed, problem, unavailable
+from shared.composition import current
+from shared.errors import InputError, LedgerError, LedgerRefused, LedgerUnavailable
+from shared.intake.parse import Parsed, Rejected, decode, parse, validation_code
+from shared.intake.shapes import clean, fingerprint
+from shared.ledger.alerts import Receipt
+from shared.models import Alert
+from shared.vocabulary import Condition, Disposition, Scope
+
+bp = df.Blueprint()
+log = logging.getLogger("lakemend.intake")
+
+_AT_ONCE = 8  # orchestrations started side by side
+_starting: set[asyncio.Task[None]] = set()
+
+
+@bp.route(route="azure-monitor", methods=["POST", "OPTIONS"])
+@bp.durable_client_input(client_name="client")
+async def azure_monitor(
+    req: func.HttpRequest, client: df.DurableOrchestrationClient
+) -> func.HttpResponse:
+    """Azure Monitor action groups, Event Grid webhooks."""
+    return await _receive(req, client)
+
+
+@bp.route(route="databricks-monitor", methods=["POST", "OPTIONS"])
+@bp.durable_client_input(client_name="client")
+async def databricks_monitor(
+    req: func.HttpRequest, client: df.DurableOrchestrationClient
+) -> func.HttpResponse:
+    """Databricks notifications and cluster or library events."""
+    return await _receive(req, client)
+
+
+@bp.route(route="api/alerts", methods=["POST", "OPTIONS"])
+@bp.durable_client_input(client_name="client")
+async def own_alerts(
+    req: func.HttpRequest, client: df.DurableOrchestrationClient
+) -> func.HttpResponse:
+    """Our own normalised form."""
+    return await _receive(req, client)
+
+
+@bp.event_grid_trigger(arg_name="event")
+@bp.durable_client_input(client_name="client")
+async def event_grid_alert(
+    event: func.EventGridEvent, client: df.DurableOrchestrationClient
+) -> None:
+    """One event of an Event Grid subscription; raising makes Event Grid deliver it again."""
+    await _take_in(_parse([_envelope(event)]), client)
+
+
+def _envelope(event: Any) -> dict[str, Any]:  # noqa: ANN401 - EventGridEvent or CloudEvent
+    """The event as it was sent; the host hands over either schema under the same trigger."""
+    data = event.get_json()
+    if hasattr(event, "event_type"):
+        kind = {"eventType": event.event_type, "topic": event.topic}
+        return {"id": event.id, "data": data} | kind
+    kind = {"type": event.type, "source": event.source}
+    return {"specversion": "1.0", "id": event.id, "data": data} | kind
+
+
+async def _receive(
+    req: func.HttpRequest, client: df.DurableOrchestrationClient
+) -> func.HttpResponse:
+    known = caller(req, Scope.SENDER)
+    if isinstance(known, func.HttpResponse):
+        return known
+    if req.method == "OPTIONS":
+        return _handshake(req)
+    body = req.get_body()
+    limit = current().settings.max_body_bytes
+    if len(body) > limit:
+        return problem(413, f"expected at most {limit} bytes")
+    try:
+        value = decode(body)
+        code = validation_code(value)
+        if code:
+            # Event Grid takes 200 only here. Its validationUrl is never called: it is the sender's.
+            return answer(200, {"validationResponse": code})
+        parsed = _parse(value)
+        receipts = await _take_in(parsed, client)
+    except InputError as error:
+        return malformed(error)
+    except LedgerUnavailable as error:
+        return unavailable(error)
+    except (LedgerRefused, ValueError):
+        return problem(413, "one alert names more than can be stored in a row")
+    return _accepted(parsed, receipts, base_url(req))
+
+
+def _handshake(req: func.HttpRequest) -> func.HttpResponse:
+    """CloudEvents' abuse protection: consent is the header, not the status."""
+    origin = req.headers.get("WebHook-Request-Origin", "")
+    if not origin or len(origin) > 253 or not _is_host(origin):  # noqa: PLR2004 - RFC 1035
+        return problem(400, "expected the name of a host", "WebHook-Request-Origin")
+    return func.HttpResponse(
+        status_code=200,
+        headers={
+            "WebHook-Allowed-Origin": origin,
+            "WebHook-Allowed-Rate": "120",
+            "Allow": "POST",
+        },
+    )
+
+
+def _is_host(origin: str) -> bool:
+    return all(part.replace("-", "a").isalnum() for part in origin.split("."))
+
+
+def _parse(value: Any) -> Parsed:  # noqa: ANN401 - any JSON value
+    return parse(value, current().settings.targets)
+
+
+async def _take_in(parsed: Parsed, client: df.DurableOrchestrationClient) -> list[Receipt]:
+    """Store everything, then start what is new."""
+    redactor = current().redactor
+    alerts = [clean(alert, redactor) for alert in parsed.alerts]
+    poison = [_poison(rejected) for rejected in parsed.rejected]
+    receipts = await current().writer.store([*alerts, *poison])
+    fresh = await _to_start(parsed.alerts, receipts)
+    if len(fresh) == 1:
+        await _start(client, fresh[0])
+    elif fresh:
+        task = asyncio.create_task(_start_all(client, fresh))
+        _starting.add(task)
+        task.add_done_callback(_starting.discard)
+    return receipts[: len(parsed.alerts)]
+
+
+async def _to_start(alerts: Sequence[Alert], receipts: Sequence[Receipt]) -> list[str]:
+    fresh = []
+    for alert, receipt in zip(alerts, receipts, strict=False):
+        if alert.disposition is not Disposition.ACCEPTED:
+            continue
+        if not receipt.duplicate or (not alert.dated and await _came_again(receipt.alert_id)):
+            fresh.append(receipt.alert_id)
+    return fresh
+
+
+async def _came_again(alert_id: str) -> bool:
+    """Whether an alert that carries no time came again so late that it may mean a new failure."""
+    try:
+        return await asyncio.to_thread(_look_again, alert_id)
+    except LedgerError:
+        return False  # it is stored; the sender comes again anyway
+
+
+def _look_again(alert_id: str) -> bool:
+    composition = current()
+    after = timedelta(seconds=composition.context.timings.look_again_after)
+    return composition.alerts.look_again(alert_id, composition.clock.now(), after)
+
+
+async def _start(client: df.DurableOrchestrationClient, alert_id: str) -> None:
+    """Start the healing. If that fails, the dispatch sweep finds the stored alert."""
+    try:
+        await client.start_new("heal_alert", instance_id=alert_id, client_input=alert_id)
+    except Exception:  # noqa: BLE001 - whatever it is, the alert is stored and will be found
+        log.warning("healing of alert %s not started, left to the dispatch sweep", alert_id)
+
+
+async def _start_all(client: df.DurableOrchestrationClient, alert_ids: list[str]) -> None:
+    for position in range(0, len(alert_ids), _AT_ONCE):
+        part = alert_ids[position : position + _AT_ONCE]
+        await asyncio.gather(*(_start(client, alert_id) for alert_id in part))
+
+
+def _poison(rejected: Rejected) -> Alert:
+    raw = current().redactor.text(rejected.raw)
+    return Alert(
+        fingerprint=fingerprint("poison", [rejected.field, raw]),
+        dialect="poison",
+        rule=raw,
+        condition=Condition.INFORMATION,
+        disposition=Disposition.POISON,
+        reason=f"{rejected.field}: {rejected.expected}",
+    )
+
+
+def _accepted(parsed: Parsed, receipts: list[Receipt], base: str) -> func.HttpResponse:
+    accepted = [
+        _receipt(alert, receipt, base)
+        for alert, receipt in zip(parsed.alerts, receipts, strict=True)
+    ]
+    if not parsed.batch:
+        return answer(202, accepted[0], Location=str(accepted[0]["status_url"]))
+    rejected = [
+        {"position": item.position, "field": item.field, "error": item.expected}
+        for item in parsed.rejected
+    ]
+    return answer(202, {"alerts": accepted, "rejected": rejected})
+
+
+def _receipt(alert: Alert, receipt: Receipt, base: str) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "alert_id": receipt.alert_id,
+        "status_url": f"{base}/api/alerts/{receipt.alert_id}",
+        "duplicate": receipt.duplicate,
+        "disposition": alert.disposition.value,
+    }
+    if alert.reason:
+        body["reason"] = current().redactor.text(alert.reason)
+    return body

@@ -1,0 +1,1 @@
+"""A Databricks workspace and a data factory to break on purpose, spoken to over HTTP."""

@@ -1,0 +1,111 @@
+"""Control of data factories."""
+
+from sandbox.adf.factories import Factories
+from sandbox.adf.models import (
+    Factory,
+    PipelineDefinition,
+    PipelineRun,
+    TriggerDefinition,
+    TriggerRun,
+)
+from sandbox.adf.runs import Start
+from sandbox.clock import Timeline
+from sandbox.wire import Call, Json, Route, route
+
+
+class AdfControl:
+    """Sets factories up and scripts their runs."""
+
+    def __init__(self, factories: Factories, timeline: Timeline) -> None:
+        self._factories = factories
+        self._timeline = timeline
+
+    def routes(self) -> list[Route]:
+        """Return what is served here."""
+        return [
+            route("POST", "/_sandbox/factories", self._factory),
+            route("POST", "/_sandbox/adf/pipelines", self._pipeline),
+            route("POST", "/_sandbox/adf/triggers", self._trigger),
+            route("POST", "/_sandbox/adf/runs", self._run),
+            route("POST", "/_sandbox/adf/outcomes", self._outcomes),
+            route("POST", "/_sandbox/adf/paging", self._paging),
+        ]
+
+    def _factory(self, call: Call) -> Json:
+        body = call.body
+        group = (body["subscription_id"], body["resource_group"])
+        return {"id": self._factories.create(*group, body["name"]).resource_id}
+
+    def _pipeline(self, call: Call) -> Json:
+        body = call.body
+        pipeline = PipelineDefinition(
+            body["name"],
+            body.get("activities", []),
+            body.get("duration_seconds", 2.0),
+            body.get("parameters", {}),
+        )
+        self._factories.named(body["factory"]).pipelines[pipeline.name.lower()] = pipeline
+        return {}
+
+    def _trigger(self, call: Call) -> Json:
+        body = call.body
+        trigger = TriggerDefinition(
+            body["name"],
+            body.get("type", "ScheduleTrigger"),
+            body.get("pipelines", []),
+            body.get("state", "Started"),
+            body.get("type_properties", {}),
+        )
+        self._factories.named(body["factory"]).triggers[trigger.name.lower()] = trigger
+        return {}
+
+    def _outcomes(self, call: Call) -> Json:
+        factory = self._factories.named(call.body["factory"])
+        pipeline = factory.pipelines[call.body["pipeline"].lower()]
+        pipeline.script.load(call.body.get("outcomes", []), call.body.get("then"))
+        return {}
+
+    def _paging(self, call: Call) -> Json:
+        of_activities = call.body.get("of") == "activities"
+        paging = self._factories.activity_paging if of_activities else self._factories.paging
+        paging.page_size = call.body.get("page_size", paging.page_size)
+        paging.empty_first_page = call.body.get("empty_first_page", paging.empty_first_page)
+        return {}
+
+    def _run(self, call: Call) -> Json:
+        body = call.body
+        factory = self._factories.named(body["factory"])
+        pipeline = factory.pipelines[body["pipeline"].lower()]
+        how = Start(body.get("parameters", {}), outcome=body.get("outcome"))
+        how.run_id = body.get("run_id")
+        engine = self._factories.engine
+        begin = engine.place if body.get("finished") else engine.start
+        run = begin(factory, pipeline, how)
+        self._connect(factory, run, body)
+        if body.get("finished"):
+            engine.finish(factory, run)
+        backdate(run, body.get("started_seconds_ago", 0))
+        return {"run_id": run.run_id, "trigger_run_id": run.trigger_run_id}
+
+    def _connect(self, factory: Factory, run: PipelineRun, body: Json) -> None:
+        trigger = body.get("trigger")
+        if trigger is not None:
+            self._fire(factory, run, trigger)
+        parent = factory.runs.get(body.get("parent_run_id", ""))
+        if parent is not None:
+            self._factories.engine.link(parent, run)
+
+    def _fire(self, factory: Factory, run: PipelineRun, trigger: Json) -> None:
+        name, kind = trigger["name"], trigger["type"]
+        fired_id = trigger.get("trigger_run_id") or f"08586{run.run_id.replace('-', '')[:20]}"
+        fired = TriggerRun(fired_id, name, kind, self._timeline.now(), run.pipeline.name, run)
+        factory.trigger_runs[fired_id] = fired
+        run.trigger_run_id = fired_id
+        run.invoked_by = {"id": fired_id, "name": name, "invokedByType": kind}
+
+
+def backdate(run: PipelineRun, seconds: float) -> None:
+    """Move a run's beginning into the past."""
+    run.started -= seconds
+    for activity in run.activities:
+        activity.started -= seconds

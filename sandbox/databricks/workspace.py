@@ -1,0 +1,85 @@
+"""The workspace put together, with the few endpoints that belong to no service in particular."""
+
+from sandbox.clock import Timeline
+from sandbox.databricks.access import Access
+from sandbox.databricks.clusters import Clusters
+from sandbox.databricks.clusters_api import ClustersApi
+from sandbox.databricks.errors import not_found
+from sandbox.databricks.jobs import Jobs
+from sandbox.databricks.jobs_api import JobsApi
+from sandbox.databricks.libraries import Libraries
+from sandbox.databricks.models import Durations
+from sandbox.databricks.node_types import NodeTypes
+from sandbox.databricks.pipelines import Pipelines
+from sandbox.databricks.pipelines_api import PipelinesApi
+from sandbox.databricks.runs import Runs
+from sandbox.databricks.runs_api import RunsApi
+from sandbox.databricks.statements import Statements
+from sandbox.databricks.statements_api import StatementsApi
+from sandbox.databricks.tables import Tables, TablesApi
+from sandbox.databricks.task_engine import TaskEngine
+from sandbox.ids import Ids
+from sandbox.wire import Call, Json, Route, route
+
+KINDS = {"clusters": "cluster", "jobs": "job", "pipelines": "pipeline"}
+
+
+class Workspace:
+    """Everything Databricks remembers."""
+
+    def __init__(self, timeline: Timeline, ids: Ids, access: Access) -> None:
+        durations = Durations()
+        self.access = access
+        self.node_types = NodeTypes()
+        self.clusters = Clusters(timeline, ids, durations)
+        self.clusters.check_node_type = self.node_types.check
+        self.libraries = Libraries(self.clusters, timeline, durations)
+        self.pipelines = Pipelines(timeline, ids, durations)
+        self.jobs = Jobs(timeline, ids)
+        self.tables = Tables(timeline, ids)
+        self.statements = Statements(self.tables, timeline, ids, durations)
+        engine = TaskEngine(self.clusters, self.libraries, self.pipelines, timeline, durations)
+        engine.table_exists = self.tables.has
+        self.runs = Runs(self.jobs, engine, timeline, ids, durations)
+        self._ids = ids
+
+    def routes(self) -> list[Route]:
+        """Return everything that is served."""
+        jobs = JobsApi(self.jobs, self.access)
+        return [
+            *ClustersApi(self.clusters, self.libraries, self.access, self.node_types).routes(),
+            *jobs.routes(),
+            *RunsApi(self.runs, jobs, self.access, self._ids).routes(),
+            *PipelinesApi(self.pipelines, self.access).routes(),
+            *StatementsApi(self.statements, self.access).routes(),
+            *TablesApi(self.tables, self.access).routes(),
+            route("GET", r"/api/2\.0/permissions/{kind}/{name}", self._permissions),
+            route("GET", r"/api/2\.0/preview/scim/v2/Me", me),
+        ]
+
+    def _permissions(self, call: Call) -> Json:
+        kind, name = call.params["kind"], call.params["name"]
+        if not self._exists(kind, name):
+            raise not_found(f"{kind} {name} does not exist.")
+        self.access.check(KINDS[kind], name)
+        granted = [{"permission_level": "CAN_MANAGE", "inherited": False}]
+        entry = {"user_name": "sandbox@example.com", "all_permissions": granted}
+        return {
+            "object_id": f"/{kind}/{name}",
+            "object_type": KINDS[kind],
+            "access_control_list": [entry],
+        }
+
+    def _exists(self, kind: str, name: str) -> bool:
+        books = {
+            "clusters": {str(key) for key in self.clusters.all},
+            "jobs": {str(key) for key in self.jobs.all},
+            "pipelines": {str(key) for key in self.pipelines.all},
+        }
+        return name in books.get(kind, set())
+
+
+def me(call: Call) -> Json:
+    """Say who the token belongs to."""
+    del call
+    return {"id": "1000001", "userName": "sandbox@example.com", "active": True}

@@ -1,0 +1,1 @@
+"""Logic Apps that start with an HTTP request."""

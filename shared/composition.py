@@ -1,0 +1,159 @@
+"""The one composition root: every part is made here, when first used, and can be replaced.
+
+Nothing heavy is imported before its part is asked for: starting the app costs as little as it can.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from shared.clock import Clock, SystemClock
+from shared.settings import SHIPPED_CATALOG, Settings, load
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+    from shared.catalog.loader import Catalog
+    from shared.healing.context import Context
+    from shared.ledger.alerts import Alerts
+    from shared.ledger.group_writer import GroupWriter
+    from shared.ledger.tables import Storage
+    from shared.redaction import Redactor
+
+
+class Composition:
+    """The parts of one running app."""
+
+    def __init__(self, environment: dict[str, str] | None = None, **parts: Any) -> None:  # noqa: ANN401 - any part
+        self._environment = environment
+        self.__dict__.update(parts)  # a given part stands where its property would be computed
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings; a mistake in them is raised here, before anything else works."""
+        return load(self._environment if self._environment is not None else os.environ)
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The machine's clock."""
+        return SystemClock()
+
+    @cached_property
+    def credential(self) -> TokenCredential:
+        """Our identity, towards storage and platforms."""
+        from azure.identity import DefaultAzureCredential
+
+        return DefaultAzureCredential()
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Takes secrets out of texts."""
+        from shared.redaction import Redactor
+
+        return Redactor(self.settings.secrets)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The ledger's storage account, its tables made if they are missing."""
+        from shared.errors import ConfigurationError
+        from shared.ledger.tables import Storage
+
+        settings = self.settings
+        if not settings.storage_connection and not settings.storage_account_url:
+            raise ConfigurationError(
+                "AUDIT_STORAGE_CONNECTION: missing (or AUDIT_STORAGE_ACCOUNT_URL with an identity)"
+            )
+        storage = Storage(
+            settings.table_prefix,
+            settings.storage_connection,
+            settings.storage_account_url,
+            None if settings.storage_connection else self.credential,
+        )
+        storage.create()
+        return storage
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """The stored alerts: all that taking one in needs."""
+        from shared.ledger.alerts import Alerts
+        from shared.ledger.tables import ALERTS
+
+        return Alerts(self.storage.table(ALERTS))
+
+    @cached_property
+    def writer(self) -> GroupWriter:
+        """Groups the writes of concurrent senders."""
+        from shared.ledger.group_writer import GroupWriter
+
+        return GroupWriter(lambda: self.alerts, self.clock.now)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog; a mistake in it is raised here, with file, line and reason."""
+        from shared.catalog import loader
+        from shared.remedies.registry import NAMES
+
+        return loader.load(self.settings.catalog_path, NAMES)
+
+    def check(self) -> None:
+        """Raise what is wrong with the configuration.
+
+        The shipped catalog is checked by its tests and not read here: starting is to be cheap.
+
+        Raises:
+            ConfigurationError: a setting or the configured catalog is wrong.
+        """
+        if self.settings.catalog_path != SHIPPED_CATALOG:
+            _ = self.catalog
+
+    @cached_property
+    def context(self) -> Context:
+        """All that healing needs."""
+        from shared.diagnosis.classifier import Classifier
+        from shared.diagnosis.gather import Gatherer
+        from shared.diagnosis.roots import Roots
+        from shared.healing.context import Context
+        from shared.ledger import tables
+        from shared.ledger.audit import Audit
+        from shared.ledger.claims import Claims
+        from shared.ledger.incidents import Incidents
+        from shared.ledger.locks import Locks
+        from shared.ledger.memory import Memory
+        from shared.platforms.directory import Platforms
+        from shared.remedies.registry import Phases
+
+        settings, clock, storage = self.settings, self.clock, self.storage
+        catalog = self.catalog
+        platforms = Platforms(settings, clock, lambda: self.credential)
+        audit_table = storage.table(tables.AUDIT)
+        return Context(
+            settings=settings,
+            clock=clock,
+            redactor=self.redactor,
+            catalog=catalog,
+            classifier=Classifier(catalog),
+            platforms=platforms,
+            gatherer=Gatherer(platforms, settings.targets, clock),
+            roots=Roots(platforms, settings.targets, clock),
+            phases=Phases(clock),
+            alerts=self.alerts,
+            claims=Claims(storage.table(tables.CLAIMS)),
+            incidents=Incidents(storage.table(tables.INCIDENTS), clock),
+            audit=Audit(audit_table, self.redactor, clock, settings.signing_key),
+            locks=Locks(storage.table(tables.STATE), clock),
+            memory=Memory(storage.table(tables.STATE)),
+        )
+
+
+@lru_cache(maxsize=1)
+def current() -> Composition:
+    """The composition of this process."""
+    # azure-core logs a dozen lines per call at INFO; host.json's levels do not reach Python.
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    # The Databricks SDK warns at each first call that a workspace has no discovery document.
+    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    return Composition()

@@ -1,0 +1,244 @@
+"""Names a failure from what the platform said: the catalog's rules over the lines of evidence.
+
+Structured codes decide before words; inner causes before wrappers. All patterns are matched in one
+pass by RE2, which cannot backtrack; running out of its memory is an error, never "no match".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from shared.catalog.loader import UNKNOWN, Catalog, Rule
+from shared.diagnosis.codes import CodeTable, applies
+from shared.diagnosis.matcher import MATCHER_BYTES, Matcher, regex
+from shared.models import Diagnosis, EvidenceLine
+
+# Characters of one message that are looked at: errors say what they are early, and stack traces
+# name their innermost cause late.
+MAX_HEAD = 14_000
+MAX_TAIL = 6_000
+_MAX_CODE = 200
+
+# How sure a recognition is. Policy acts from ACT_CONFIDENCE on.
+CODE_CONFIDENCE = 0.95  # the platform's own code, and nothing in the line speaks against it
+PATTERN_CONFIDENCE = 0.85  # words that one class of errors uses
+GENERIC_CONFIDENCE = 0.75  # words that a family uses: an HTTP status, an exception's name
+WRAPPER_CONFIDENCE = 0.5  # only that something inside failed
+DISAGREEMENT_CONFIDENCE = 0.5  # a repair was recognised, and beside it a case for a person
+WEAK_CONFIDENCE = 0.3  # words that several causes share
+ACT_CONFIDENCE = 0.7  # below this policy does not act
+
+# Where the next inner cause begins in Java's, .NET's, Python's and ADF's chains.
+_INNER = (
+    r"(?i)\bCaused by:|--->|\bInner activity name:|\bInner exception\b|,''Type="
+    r"|During handling of the above exception|The above exception was the direct cause"
+)
+_MOST_INNER = 8  # causes of one chain that are looked at, the innermost ones
+# The systems of lines whose source the gatherer names.
+_SYSTEMS = {
+    "activity": "adf",
+    "pipeline": "adf",
+    "task": "databricks_job",
+    "job": "databricks_job",
+    "cluster": "databricks_cluster",
+    "library": "databricks_library",
+    "flow": "databricks_dlt",
+}
+
+
+class _Clause(msgspec.Struct, frozen=True):
+    """One way to say it: all of `wanted` in the text and none of `unwanted`."""
+
+    rule: int
+    wanted: frozenset[int]
+    unwanted: frozenset[int]
+
+
+class _Reading(msgspec.Struct, frozen=True):
+    """What one stretch of text holds: rules by code and rules by words, most specific first."""
+
+    codes: list[int]
+    words: list[int]
+
+
+class _Match(msgspec.Struct, frozen=True):
+    rule: Rule
+    confidence: float
+    line: EvidenceLine
+
+
+class Classifier:
+    """Classifies evidence by one catalog. Build once: the patterns compile on first use."""
+
+    def __init__(self, catalog: Catalog, max_mem: int = MATCHER_BYTES) -> None:
+        self._catalog = catalog
+        self._rules = catalog.rules
+        self._codes = CodeTable(catalog.rules)
+        self._kinds = {kind: i for i, r in enumerate(catalog.rules) for kind in r.kinds}
+        self._atoms: dict[str, int] = {}
+        self._clauses = [self._clause(i, p) for i, r in enumerate(self._rules) for p in r.patterns]
+        self._by_atom = _by_atom(self._clauses)
+        self._matcher = Matcher(self._atoms, max_mem)
+
+    def classify(self, lines: Sequence[EvidenceLine]) -> Diagnosis:
+        """The diagnosis that the lines support, the most inner cause first; Unknown if none."""
+        found = [match for line in lines if (match := self._line(line)) is not None]
+        if not found:
+            return self._unknown(lines[:3])
+        chosen = min(found, key=_rank)
+        rule = chosen.rule
+        spec = self._catalog.spec(rule.error_type)
+        return Diagnosis(
+            error_type=rule.error_type,
+            category=spec.category,
+            transient=spec.transient,
+            confidence=chosen.confidence,
+            rule=rule.id,
+            because=rule.because,
+            lines=(chosen.line,),
+            prefer=rule.prefer,
+            hands_off=rule.hands_off,
+        )
+
+    def decided(self, code: str, system: str = "") -> bool:
+        """Whether a rule lists this very code, for a system."""
+        return self._codes.exact(code, system) is not None
+
+    def _unknown(self, lines: Sequence[EvidenceLine]) -> Diagnosis:
+        spec = self._catalog.spec(UNKNOWN)
+        because = "no rule knows these words"
+        return Diagnosis(UNKNOWN, spec.category, spec.transient, 0.0, "none", because, tuple(lines))
+
+    def _line(self, line: EvidenceLine) -> _Match | None:
+        system = system_of(line.source)
+        text = _tidy(line.message)
+        outer = self._codes.field(_tidy(line.code[:_MAX_CODE]), system)
+        readings = self._readings(text, system)
+        if outer is not None and self._decides(outer):
+            beside = [i for reading in readings for i in reading.words]
+            return self._match(outer, CODE_CONFIDENCE, beside, line)
+        cause = self._cause(readings)
+        if cause is not None:
+            index, reading = cause
+            by_code = index in reading.codes
+            sure = CODE_CONFIDENCE if by_code else self._by_words(index)
+            return self._match(index, sure, [*reading.codes, *reading.words], line)
+        return self._remainder(outer, readings, line)
+
+    def _cause(self, readings: list[_Reading]) -> tuple[int, _Reading] | None:
+        """The innermost rule that decides by itself, those of whole families last."""
+        for generic in (False, True):
+            for reading in readings:
+                for index in (*reading.codes, *reading.words):
+                    if self._decides(index) and self._rules[index].generic is generic:
+                        return index, reading
+        return None
+
+    def _remainder(
+        self, outer: int | None, readings: list[_Reading], line: EvidenceLine
+    ) -> _Match | None:
+        """What is left where nothing decides: codes that yield, weak words, wrappers, the kind."""
+        codes = [] if outer is None else [outer]
+        codes += [i for reading in readings for i in reading.codes]
+        yielding = next((i for i in codes if self._rules[i].yields), None)
+        if yielding is not None:
+            return self._match(yielding, CODE_CONFIDENCE, (), line)
+        rest = [*codes, *(i for reading in readings for i in reading.words)]
+        kind = self._kinds.get(line.kind)
+        rest.sort(key=lambda i: (self._rules[i].planned, self._rules[i].wrapper))
+        chosen = rest[0] if rest else kind
+        return None if chosen is None else self._match(chosen, CODE_CONFIDENCE, (), line)
+
+    def _match(self, index: int, sure: float, beside: Sequence[int], line: EvidenceLine) -> _Match:
+        rule = self._rules[index]
+        if rule.weak:
+            return _Match(rule, WEAK_CONFIDENCE, line)
+        if rule.wrapper:
+            return _Match(rule, WRAPPER_CONFIDENCE, line)
+        objected = self._repairs(rule) and any(
+            self._decides(i) and not self._repairs(self._rules[i]) for i in beside
+        )
+        return _Match(rule, min(sure, DISAGREEMENT_CONFIDENCE) if objected else sure, line)
+
+    def _decides(self, index: int) -> bool:
+        rule = self._rules[index]
+        return not (rule.weak or rule.wrapper or rule.yields or rule.planned)
+
+    def _repairs(self, rule: Rule) -> bool:
+        """Whether something would be done about it."""
+        fitting = self._catalog.remedies(rule.error_type, rule.prefer, hands_off=rule.hands_off)
+        return bool(fitting)
+
+    def _by_words(self, index: int) -> float:
+        return GENERIC_CONFIDENCE if self._rules[index].generic else PATTERN_CONFIDENCE
+
+    def _readings(self, text: str, system: str) -> list[_Reading]:
+        """What the text holds, its innermost part first."""
+        whole = self._reading(text, system)
+        if not whole.codes and not whole.words:
+            return []
+        parts = regex(_INNER).split(text)[-_MOST_INNER:]
+        if len(parts) == 1:
+            return [whole]
+        inner = [self._reading(part, system) for part in reversed(parts)]
+        # Words that span two parts, and a part before the last ones, still count: outermost.
+        return [*inner, whole]
+
+    def _reading(self, text: str, system: str) -> _Reading:
+        if not text:
+            return _Reading([], [])
+        return _Reading(self._codes.inside(text, system), self._words(text, system))
+
+    def _words(self, text: str, system: str) -> list[int]:
+        hits = frozenset(self._matcher.hits(text))
+        if not hits:
+            return []
+        found = {
+            clause.rule
+            for hit in hits
+            for clause in self._by_atom.get(hit, ())
+            if clause.wanted <= hits and not clause.unwanted & hits
+        }
+        return sorted(i for i in found if applies(self._rules[i], system))
+
+    def _clause(self, rule: int, pattern: str) -> _Clause:
+        parts = [part.strip() for part in pattern.split("&&")]
+        wanted = frozenset(self._atom(part) for part in parts if not part.startswith("!"))
+        unwanted = frozenset(self._atom(part[1:]) for part in parts if part.startswith("!"))
+        return _Clause(rule, wanted, unwanted)
+
+    def _atom(self, pattern: str) -> int:
+        return self._atoms.setdefault(pattern, len(self._atoms))
+
+
+def system_of(source: str) -> str:
+    """The system a line comes from, empty where its source does not tell."""
+    word = source.partition(" ")[0].lower()
+    return word if word.startswith(("adf", "databricks")) else _SYSTEMS.get(word, "")
+
+
+def _by_atom(clauses: Sequence[_Clause]) -> dict[int, list[_Clause]]:
+    table: dict[int, list[_Clause]] = {}
+    for clause in clauses:
+        table.setdefault(min(clause.wanted), []).append(clause)
+    return table
+
+
+def _rank(match: _Match) -> int:
+    """Causes first, then guesses, wrappers and ends that are no failures."""
+    rule = match.rule
+    return 3 if rule.planned else 2 if rule.wrapper else 1 if rule.weak else 0
+
+
+def _tidy(message: str) -> str:
+    """A message of bounded length, with single blanks and plain quotes."""
+    if len(message) > MAX_HEAD + MAX_TAIL:
+        message = f"{message[:MAX_HEAD]}\n{message[-MAX_TAIL:]}"
+    text = " ".join(message.replace("\0", " ").split())
+    if text.isascii():
+        return text
+    # Half a pair of surrogates, which JSON may hold, is no UTF-8.
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text.replace("\u2019", "'").replace("\u2018", "'")

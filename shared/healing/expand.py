@@ -1,0 +1,243 @@
+"""From an alert to incidents: locate roots, claim them, open or join.
+
+Who claims a root heals it; everybody else's alert joins. A claim stands on the line of reruns, so
+our own rerun's failure finds the incident that made it. When the incident of a line is closed, a
+failure that it knows joins it still; a new one in that line opens a new incident.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from shared.diagnosis.roots import Located
+from shared.errors import LedgerMissing, NothingChanged, PlatformRefused
+from shared.healing.closing import begin_closing
+from shared.healing.context import Context
+from shared.ledger.alerts import StoredAlert
+from shared.ledger.claims import Claim
+from shared.ledger.incidents import new_incident_id
+from shared.models import EvidenceLine, Failure, Incident, Subject
+from shared.remedies.refresh_credential import is_own_expired
+from shared.vocabulary import Action, Disposition, FailureKind, IncidentState
+
+
+class Expansion(msgspec.Struct, frozen=True):
+    """What an alert led to. `seconds` is set when the platform must be asked again after it."""
+
+    owned: list[str]
+    seconds: float = 0.0
+
+
+def expand(context: Context, alert_id: str, tries: int) -> Expansion:
+    """Find what an alert means and make it incidents. May be repeated at any point.
+
+    Args:
+        context: the parts.
+        alert_id: a stored alert.
+        tries: how often this was tried before.
+    """
+    stored = context.alerts.get(alert_id)
+    if stored is None or stored.disposition is not Disposition.ACCEPTED:
+        return Expansion(_owned(context, stored))
+    located, problems = _locate(context, stored)
+    last = tries + 1 >= _tries_worth(context, stored)
+    if not last and (problems or _too_few(stored, located)):
+        return Expansion([], context.timings.expand_retry)
+    if problems and not located and _worth_waiting(context, stored, problems):
+        return Expansion([], context.timings.wait_interval)
+    taken = [_take(context, stored.alert_id, item) for item in located]
+    taken += _put_off(context, stored, problems)
+    incidents = list(dict.fromkeys(claim.incident_id for claim in taken))
+    owned = [c.incident_id for c in taken if c.owner == alert_id and _open(context, c)]
+    found = Disposition.DISPATCHED if incidents else Disposition.NOTHING_FOUND
+    reason = "" if incidents else "the platform knows no failure that the alert could mean"
+    context.alerts.settle(alert_id, found, reason, incidents)
+    return Expansion(list(dict.fromkeys(owned)))
+
+
+def _owned(context: Context, stored: StoredAlert | None) -> list[str]:
+    """The incidents of a settled alert that nobody heals yet: its expansion was repeated.
+
+    Only untouched ones: a healing under way must not be started a second time.
+    """
+    if stored is None:
+        return []
+    mine = []
+    for incident_id in stored.incidents:
+        incident = context.incidents.get(incident_id)
+        untouched = incident.state is IncidentState.RECEIVED
+        if incident.owner == stored.alert_id and untouched:
+            mine.append(incident_id)
+    return mine
+
+
+Problem = tuple[Subject, NothingChanged]
+
+
+def _worth_waiting(context: Context, stored: StoredAlert, problems: list[Problem]) -> bool:
+    """Whether the platform may yet answer: it is out, not refusing, and not for too long."""
+    waited = (context.clock.now() - stored.received_at).total_seconds()
+    out = any(not isinstance(error, PlatformRefused) for _, error in problems)
+    return out and waited < context.timings.wait_ceiling
+
+
+def _put_off(context: Context, stored: StoredAlert, problems: list[Problem]) -> list[Claim]:
+    """What cannot be looked up beside what can be.
+
+    While there is hope it becomes alerts of its own, which a sweep takes up; else it is a person's.
+    """
+    hopeful = [s for s, e in problems if _worth_waiting(context, stored, [(s, e)])]
+    later = [
+        replace(stored.alert, fingerprint=f"{stored.alert.fingerprint}/{n}", subjects=(subject,))
+        for n, subject in enumerate(hopeful)
+    ]
+    context.alerts.store(later, stored.received_at)
+    lost = [(s, e) for s, e in problems if s not in hopeful]
+    return [_give_up(context, stored, subject, str(error)) for subject, error in lost]
+
+
+def _locate(context: Context, stored: StoredAlert) -> tuple[list[Located], list[Problem]]:
+    located: list[Located] = []
+    problems: list[Problem] = []
+    for subject in stored.alert.subjects:
+        try:
+            located += context.roots.locate(subject)
+        except NothingChanged as error:
+            if is_own_expired(error):
+                context.platforms.renew(subject.target)
+            problems.append((subject, error))
+    return located, problems
+
+
+def _tries_worth(context: Context, stored: StoredAlert) -> int:
+    """A run that is named is there or not; runs in a window of time may become visible late."""
+    named = all(s.run_id or s.cluster_id for s in stored.alert.subjects)
+    return (
+        min(_NAMED_TRIES, context.timings.expand_tries) if named else context.timings.expand_tries
+    )
+
+
+_NAMED_TRIES = 3
+
+
+def _too_few(stored: StoredAlert, located: list[Located]) -> bool:
+    """Whether the alert counted more failures than the platform shows yet."""
+    members = {member.key for item in located for member in item.members}
+    expected = sum(subject.expected or 1 for subject in stored.alert.subjects)
+    windows = [s for s in stored.alert.subjects if not s.run_id and s.kind is _PIPELINE]
+    return not located or (bool(windows) and len(members) < expected)
+
+
+_PIPELINE = FailureKind.PIPELINE_RUN
+
+
+def _open(context: Context, claim: Claim) -> bool:
+    return not context.incidents.get(claim.incident_id).state.closed
+
+
+def _take(context: Context, alert_id: str, item: Located) -> Claim:
+    now = context.clock.now()
+    wanted = Claim(new_incident_id(now, item.root.root_key), alert_id, item.root)
+    standing = context.claims.take(item.root.root_key, wanted)
+    if _spent(context, standing, item):
+        standing = context.claims.take_over(item.root.root_key, standing, wanted)
+    incident = _ensure(context, standing, item)
+    if standing.owner != alert_id or alert_id not in incident.alerts:
+        _join(context, standing, alert_id, item)
+    return standing
+
+
+def _spent(context: Context, standing: Claim, item: Located) -> bool:
+    """Whether the claim's incident is over and does not know this occurrence of its root.
+
+    Only the root counts: a job that takes its cluster down each time is one failure, not many.
+    """
+    incident = find(context, standing.incident_id)
+    if incident is None or not incident.state.closed:
+        return False
+    return not knows(incident, item.root)
+
+
+def knows(incident: Incident, failure: Failure) -> bool:
+    """Whether a failure is one of those that the incident is about."""
+    known = {*incident.aliases, incident.failure.occurrence, incident.run_id}
+    return failure.occurrence in known | {member.occurrence for member in incident.members}
+
+
+def find(context: Context, incident_id: str) -> Incident | None:
+    """The incident, None if it is not written (yet)."""
+    try:
+        return context.incidents.get(incident_id)
+    except LedgerMissing:
+        return None
+
+
+def _ensure(context: Context, claim: Claim, item: Located) -> Incident:
+    """The claim's incident; written by whoever comes first, its owner or one who joins."""
+    existing = find(context, claim.incident_id)
+    if existing is not None:
+        return existing
+    now = context.clock.now()
+    root = claim.failure
+    incident = Incident(
+        incident_id=claim.incident_id,
+        state=IncidentState.RECEIVED,
+        failure=root,
+        opened_at=now,
+        updated_at=now,
+        owner=claim.owner,
+        members=[m for m in item.members if m.key != root.key],
+        aliases=[root.occurrence],
+        alerts=[claim.owner],
+        hints=list(item.hints),
+        run_id=root.occurrence.partition("/")[0],
+    )
+    context.incidents.open(incident)
+    words = f"Opened for {root.label}"
+    details: dict[str, Any] = {"alert_id": claim.owner, "members": [m.label for m in item.members]}
+    entry = context.entry(Action.OPENED, words, "opened", target=root.key, details=details)
+    return context.record(claim.incident_id, [entry])
+
+
+def _join(context: Context, claim: Claim, alert_id: str, item: Located) -> None:
+    words = f"Another alert about this: {', '.join(m.label for m in item.members)}"
+    entry = context.entry(
+        Action.ALERT_JOINED, words, f"joined-{alert_id}", details={"alert_id": alert_id}
+    )
+
+    def change(incident: Incident) -> None:
+        if alert_id not in incident.alerts:
+            incident.alerts = [*incident.alerts, alert_id][-_MOST_ALERTS:]
+        known = {m.key for m in incident.members} | {incident.failure.key}
+        new = [m for m in item.members if m.key not in known]
+        incident.members = [*incident.members, *new][:_MOST_MEMBERS]
+        hints = [hint for hint in item.hints if hint not in incident.hints]
+        incident.hints = [*incident.hints, *hints][:_MOST_HINTS]
+
+    context.record(claim.incident_id, [entry], change)
+
+
+# An incident stays one row, however many alerts a bad night sends about it. The timeline has all.
+_MOST_ALERTS, _MOST_MEMBERS, _MOST_HINTS = 200, 50, 10
+
+
+def _give_up(context: Context, stored: StoredAlert, subject: Subject, why: str) -> Claim:
+    """An incident for a person: what the alert names could not be looked up."""
+    resource = subject.pipeline or subject.cluster_id or subject.cluster_name or "unknown"
+    failure = Failure(
+        kind=subject.kind,
+        target=subject.target,
+        resource=resource,
+        occurrence=subject.run_id or stored.alert_id,
+    )
+    hints = (EvidenceLine("platform", "", why), EvidenceLine("alert", "", subject.message))
+    claim = _take(context, stored.alert_id, Located(failure, (failure,), hints))
+    incident = context.incidents.get(claim.incident_id)
+    # Nothing is known of it, so nothing may be done about it: it is closed before it is healed.
+    if not incident.state.closed:
+        words = f"what the alert names could not be looked up: {why}"
+        begin_closing(context, incident, IncidentState.ESCALATED, None, words)
+    return claim

@@ -1,0 +1,186 @@
+"""Look how far the remedy has come, until the platform's own state is final."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from shared.errors import NothingChanged
+from shared.healing.closing import begin_closing
+from shared.healing.context import CLOSED, Context, Step
+from shared.ledger.claims import Claim
+from shared.models import Attempt, AuditEntry, Decision, Incident, Json
+from shared.remedies.base import ABSENT, DONE, FAILED, READY, RUN, WAIT, Look, Phase
+from shared.remedies.refresh_credential import is_own_expired
+from shared.vocabulary import Action, DecisionKind, IncidentState, Reason, Verdict
+
+_UNSEEN = 6  # looks after which an accepted mutation that shows no effect has failed
+
+
+def verify(context: Context, incident_id: str) -> Step:
+    """One look; say what comes next."""
+    incident = context.incidents.get(incident_id)
+    if incident.state.closed:
+        return CLOSED
+    if incident.closing is not None:
+        return Step("give_back")
+    attempt = incident.attempt
+    if attempt is None:
+        return Step("diagnose")
+    if attempt.intent is None or attempt.intent.outcome not in {"taken", "found"}:
+        return Step("remediate")
+    _renew_locks(context, incident, attempt)
+    try:
+        look = context.phases[attempt.phase].look(context.case(incident), attempt.memo)
+    except NothingChanged as error:
+        if is_own_expired(error):
+            context.platforms.renew(incident.failure.target)
+        return _look_again(context, incident, attempt, str(error))
+    if look.status == DONE:
+        return _phase_done(context, incident, attempt, look)
+    if look.status == FAILED:
+        _remember(context, incident, attempt, look)
+        return end_attempt(context, incident_id, Verdict.FAILED, look.note)
+    if look.status == ABSENT and attempt.looks >= _UNSEEN:
+        return end_attempt(context, incident_id, Verdict.FAILED, "accepted, but nothing happened")
+    return _look_again(context, incident, attempt, look.note)
+
+
+def note_progress(incident: Incident, memo: Json) -> None:
+    """Follow what a rerun has made: its failure, should it fail, is this incident's."""
+    new_run = str(memo.get("new_run_id") or "")
+    repair = str(memo.get("repair_id") or "")
+    if new_run:
+        incident.run_id = new_run
+    alias = new_run or (f"{incident.run_id}/{repair}" if repair else "")
+    if alias and alias not in incident.aliases:
+        incident.aliases.append(alias)
+
+
+def claim_line(context: Context, incident: Incident, memo: Json) -> None:
+    """A run that began a line of its own (a full new run) is claimed too: its failure joins."""
+    group = str(memo.get("new_group") or "")
+    if not group or group == incident.failure.group:
+        return
+    root = replace(incident.failure, occurrence=group, group=group)
+    claim = Claim(incident.incident_id, incident.owner, root)
+    context.claims.take(root.root_key, claim)
+
+
+def end_attempt(context: Context, incident_id: str, verdict: Verdict, note: str) -> Step:
+    """Close the attempt with its verdict; healed closes the incident too."""
+    incident = context.incidents.get(incident_id)
+    attempt = incident.attempt
+    if attempt is None:
+        return Step("diagnose")
+    note = context.redactor.text(note)
+    entry = _verdict_entry(context, incident, attempt, verdict, note)
+
+    def change(fresh: Incident) -> None:
+        mine = fresh.attempts[attempt.number - 1]
+        mine.verdict, mine.verdict_note = verdict, note
+        mine.ended_at = context.clock.now()
+
+    incident = context.record(incident_id, [entry], change)
+    _release(context, incident, attempt)
+    if verdict is Verdict.HEALED:
+        if attempt.memo.get("worked"):
+            context.memory.remember(*attempt.memo["worked"])
+        words = str(attempt.memo.get("summary") or attempt.summary)
+        return begin_closing(context, incident, IncidentState.HEALED, None, words)
+    if verdict is Verdict.INCONCLUSIVE:
+        decision = Decision(DecisionKind.ESCALATE, Reason.WAITED_TOO_LONG, note=note)
+        return begin_closing(context, incident, IncidentState.ESCALATED, decision, note)
+    return Step("diagnose")
+
+
+def _release(context: Context, incident: Incident, attempt: Attempt) -> None:
+    """Release what the attempt locked, but keep what is borrowed: nobody may build on a loan."""
+    lent = {name for loan in incident.loans if not loan.settled for name in loan.locks}
+    context.locks.release([n for n in attempt.locks if n not in lent], incident.incident_id)
+    if lent:
+        context.locks.acquire(sorted(lent), incident.incident_id, LOAN_LEASE)
+
+
+LOAN_LEASE = 3600.0  # seconds; longer than the longest pause between two tries
+
+
+def _verdict_entry(
+    context: Context, incident: Incident, attempt: Attempt, verdict: Verdict, note: str
+) -> AuditEntry:
+    healed = verdict is Verdict.HEALED
+    return context.entry(
+        Action.SUCCEEDED if healed else Action.FAILED,
+        f"Attempt {attempt.number} {verdict.value}: {note or attempt.summary}",
+        f"verdict-{attempt.number}",
+        target=incident.failure.key,
+        reason=attempt.error_type,
+        result=verdict.value,
+        details={"remedy": attempt.remedy, "memo": attempt.memo},
+    )
+
+
+def _phase_done(context: Context, incident: Incident, attempt: Attempt, look: Look) -> Step:
+    _remember(context, incident, attempt, look)
+    last = attempt.position + 1 >= len(attempt.phases) and not look.then
+    if last:
+        return end_attempt(context, incident.incident_id, Verdict.HEALED, look.note)
+
+    def advance(fresh: Incident) -> None:
+        mine = fresh.attempts[attempt.number - 1]
+        if mine.position != attempt.position:
+            return
+        after = mine.position + 1
+        mine.phases[after:after] = look.then
+        mine.position = after
+        mine.looks = 0
+        mine.phase_started_at = None
+
+    context.incidents.change(incident.incident_id, advance)
+    return Step("remediate")
+
+
+def _remember(context: Context, incident: Incident, attempt: Attempt, look: Look) -> None:
+    new_run = str(look.memo.get("new_run_id") or "")
+    entries = []
+    if new_run and new_run not in incident.aliases:
+        words = f"Follows the new run {new_run}"
+        entries = [context.entry(Action.RUN_FOLLOWED, words, f"followed-{new_run}")]
+    if not look.memo:
+        return
+
+    def change(fresh: Incident) -> None:
+        fresh.attempts[attempt.number - 1].memo |= look.memo
+        note_progress(fresh, look.memo)
+
+    incident = context.record(incident.incident_id, entries, change)
+    claim_line(context, incident, look.memo)
+
+
+def _look_again(context: Context, incident: Incident, attempt: Attempt, note: str) -> Step:
+    phase = context.phases[attempt.phase]
+    limit = _limit(context, phase)
+    since = attempt.phase_started_at or attempt.started_at
+    elapsed = (context.clock.now() - since).total_seconds()
+    if elapsed > limit:
+        words = f"not finished after {elapsed / 60:.0f} min: {note}"
+        verdict = Verdict.INCONCLUSIVE if phase.limit == RUN else Verdict.FAILED
+        return end_attempt(context, incident.incident_id, verdict, words)
+
+    def change(fresh: Incident) -> None:
+        fresh.attempts[attempt.number - 1].looks += 1
+        fresh.state = IncidentState.VERIFYING
+        fresh.waiting_for = note
+
+    context.incidents.change(incident.incident_id, change)
+    return Step("verify", context.timings.look_after(attempt.looks))
+
+
+def _limit(context: Context, phase: Phase) -> float:
+    """Seconds that a phase may take."""
+    timings = context.timings
+    limits = {READY: timings.ready_timeout, RUN: timings.run_timeout, WAIT: timings.wait_ceiling}
+    return limits[phase.limit]
+
+
+def _renew_locks(context: Context, incident: Incident, attempt: Attempt) -> None:
+    context.locks.acquire(attempt.locks, incident.incident_id, context.timings.lease)

@@ -1,0 +1,142 @@
+"""Incidents: one row each, newest first within the day of opening, and an index of the open ones.
+
+An incident's id carries its opening time, so its row is found without a scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import msgspec
+
+from shared.clock import Clock, iso
+from shared.errors import LedgerConflict, LedgerMissing, LedgerUnavailable
+from shared.ledger.tables import Entity, Table, chunked, digest, joined
+from shared.models import Incident
+
+_OPEN = "open"
+_DAY_MILLIS = 86_400_000
+_TRIES = 60
+_LONGEST_PAUSE = 0.2  # seconds between two tries
+
+
+def new_incident_id(opened_at: datetime, root_key: str) -> str:
+    """An id of letters, digits and `-` only: it is also the orchestration's instance id."""
+    stamp = opened_at.strftime("%Y%m%d-%H%M%S") + f"{opened_at.microsecond // 1000:03d}"
+    return f"{stamp}-{digest(root_key, 8)}"
+
+
+def row_of(incident_id: str) -> tuple[str, str] | None:
+    """Partition and row key of an incident, None if the id is not one of ours."""
+    parts = incident_id.split("-")
+    if len(parts) != 3 or not (parts[0] + parts[1]).isdigit():  # noqa: PLR2004 - day, time, digest
+        return None
+    day, time, suffix = parts
+    if len(day) != len("20260101") or len(time) != len("235959999") or not suffix.isalnum():
+        return None
+    millis = (int(time[0:2]) * 60 + int(time[2:4])) * 60_000 + int(time[4:9])
+    return day, f"{_DAY_MILLIS - millis:08d}-{suffix}"
+
+
+class Incidents:
+    """The incidents table."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+
+    def open(self, incident: Incident) -> bool:
+        """Write a new incident; False if it is there already (a repeat, or somebody was faster)."""
+        # The index first: an index row without an incident is harmless, the reverse is not found.
+        self._table.put({"PartitionKey": _OPEN, "RowKey": incident.incident_id})
+        try:
+            self._table.insert(_entity(incident))
+        except LedgerConflict:
+            return False
+        return True
+
+    def get(self, incident_id: str) -> Incident:
+        """The incident.
+
+        Raises:
+            LedgerMissing: there is none with this id.
+        """
+        return self._read(incident_id)[0]
+
+    def change(self, incident_id: str, change: Callable[[Incident], None]) -> Incident:
+        """Change an incident under optimistic locking; `change` may be called more than once.
+
+        Raises:
+            LedgerMissing: there is none with this id.
+            LedgerUnavailable: storage did not answer, or too many writers were in each other's way.
+        """
+        for turn in range(_TRIES):
+            incident, etag = self._read(incident_id)
+            was_closed = incident.state.closed
+            change(incident)
+            incident.updated_at = self._clock.now()
+            try:
+                self._table.replace(_entity(incident), etag)
+            except LedgerConflict:
+                self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
+                continue
+            self._index(incident, was_closed=was_closed)
+            return incident
+        raise LedgerUnavailable("too many writers on one incident")
+
+    def _index(self, incident: Incident, *, was_closed: bool) -> None:
+        if incident.state.closed and not was_closed:
+            self._table.delete(_OPEN, incident.incident_id)
+
+    def _read(self, incident_id: str) -> tuple[Incident, str]:
+        keys = row_of(incident_id)
+        entity = self._table.get(*keys) if keys else None
+        if entity is None:
+            raise LedgerMissing(f"no incident {incident_id}")
+        return msgspec.json.decode(joined(entity), type=Incident), entity["etag"]
+
+    def opened(self) -> Iterator[str]:
+        """Ids of the incidents that are not closed, oldest first."""
+        return (row["RowKey"] for row in self._table.range(_OPEN))
+
+    def forget_open(self, incident_id: str) -> None:
+        """Take an id off the index of open incidents."""
+        self._table.delete(_OPEN, incident_id)
+
+    def newest(self, now: datetime, days: int, limit: int) -> list[Incident]:
+        """At most `limit` incidents opened in the last `days` days, newest first."""
+        found: list[Incident] = []
+        for back in range(days):
+            day = (now - timedelta(days=back)).strftime("%Y%m%d")
+            rows = self._table.range(day, limit=limit - len(found))
+            found += [msgspec.json.decode(joined(row), type=Incident) for row in rows]
+            if len(found) >= limit:
+                break
+        return found
+
+    def purge(self, before: datetime) -> Iterator[Incident]:
+        """Remove closed incidents opened before the day of `before`; yields each removed one."""
+        for row in self._table.partitions_between("0", before.strftime("%Y%m%d")):
+            incident = msgspec.json.decode(joined(row), type=Incident)
+            if incident.state.closed:
+                yield incident
+                self._table.delete(row["PartitionKey"], row["RowKey"])
+
+
+def _entity(incident: Incident) -> Entity:
+    keys = row_of(incident.incident_id)
+    if keys is None:
+        raise ValueError(f"not an incident id: {incident.incident_id}")
+    diagnosis = incident.diagnosis
+    return {
+        "PartitionKey": keys[0],
+        "RowKey": keys[1],
+        "incident_id": incident.incident_id,
+        "state": incident.state.value,
+        "target": incident.failure.target,
+        "kind": incident.failure.kind.value,
+        "error_type": diagnosis.error_type if diagnosis else "",
+        "updated_at": iso(incident.updated_at),
+        **chunked(msgspec.json.encode(incident).decode()),
+    }

@@ -1,0 +1,247 @@
+"""One thin layer over azure-data-tables: keys, errors and the few calls that the ledger makes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from shared.errors import (
+    LedgerConflict,
+    LedgerError,
+    LedgerMissing,
+    LedgerRefused,
+    LedgerUnavailable,
+)
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.data.tables import TableClient, TableServiceClient
+
+T = TypeVar("T")
+Entity = dict[str, Any]
+
+MAX_BATCH = 100  # entities in one transaction, all of one partition
+# A string property holds 64 KiB of UTF-16, so 32 Ki characters.
+# https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
+MAX_TEXT = 16_000  # half of that: a character may take two UTF-16 units
+_MAX_CHUNKS = 30
+
+ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE = "alerts", "claims", "incidents", "audit", "state"
+ALL_TABLES = (ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE)
+
+
+def digest(text: str, length: int = 32) -> str:
+    """A key for `text` that Table Storage accepts: hex, `length` characters."""
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def chunked(text: str, name: str = "doc") -> Entity:
+    """`text` as numbered properties of at most 16,000 characters, joined again by `joined`.
+
+    Raises:
+        ValueError: longer than one entity can hold.
+    """
+    parts = [text[i : i + MAX_TEXT] for i in range(0, len(text), MAX_TEXT)] or [""]
+    if len(parts) > _MAX_CHUNKS:
+        raise ValueError(f"{len(text)} characters are more than one entity holds")
+    return {f"{name}{index}": part for index, part in enumerate(parts)}
+
+
+def joined(entity: Entity, name: str = "doc") -> str:
+    """The text that `chunked` took apart."""
+    parts: list[str] = []
+    while (part := entity.get(f"{name}{len(parts)}")) is not None:
+        parts.append(part)
+    return "".join(parts)
+
+
+class Table:
+    """One table. Every call raises `LedgerUnavailable` when storage does not answer."""
+
+    def __init__(self, client: TableClient) -> None:
+        self._client = client
+
+    def insert(self, entity: Entity) -> None:
+        """Add a row.
+
+        Raises:
+            LedgerConflict: the row exists; after a lost answer it may be one's own, so compare.
+        """
+        _call(lambda: self._client.create_entity(entity))
+
+    def get(self, partition: str, row: str) -> Entity | None:
+        """The row, None if there is none; its ETag is under `etag`."""
+        try:
+            found = _call(lambda: self._client.get_entity(partition, row))
+        except LedgerMissing:
+            return None
+        return {**found, "etag": found.metadata["etag"]}
+
+    def put(self, entity: Entity) -> None:
+        """Write a row whatever is there."""
+        from azure.data.tables import UpdateMode
+
+        _call(lambda: self._client.upsert_entity(entity, mode=UpdateMode.REPLACE))
+
+    def replace(self, entity: Entity, etag: str) -> None:
+        """Write a row that must not have changed since it was read.
+
+        Raises:
+            LedgerConflict: it has changed, or is gone.
+        """
+        from azure.core import MatchConditions
+        from azure.data.tables import UpdateMode
+
+        fields = {key: value for key, value in entity.items() if key != "etag"}
+        _call(
+            lambda: self._client.update_entity(
+                fields,
+                mode=UpdateMode.REPLACE,
+                etag=etag,
+                match_condition=MatchConditions.IfNotModified,
+            )
+        )
+
+    def delete(self, partition: str, row: str) -> None:
+        """Remove a row; no error if there is none."""
+        _call(lambda: self._client.delete_entity(partition, row))
+
+    def delete_if(self, partition: str, row: str, etag: str) -> None:
+        """Remove a row that must not have changed since it was read.
+
+        Raises:
+            LedgerConflict: it has changed.
+        """
+        from azure.core import MatchConditions
+
+        _call(
+            lambda: self._client.delete_entity(
+                partition, row, etag=etag, match_condition=MatchConditions.IfNotModified
+            )
+        )
+
+    def transact(self, operations: Sequence[tuple[Any, ...]]) -> None:
+        """All of `operations` (at most 100, one partition) or none of them.
+
+        Raises:
+            LedgerConflict: one of them conflicts; nothing was written.
+        """
+        _call(lambda: self._client.submit_transaction(operations))
+
+    def range(
+        self, partition: str, low: str = "", high: str = "", limit: int | None = None
+    ) -> Iterator[Entity]:
+        """Rows of one partition with `low <= row key < high`, in key order, at most `limit`."""
+        clauses = ["PartitionKey eq @p"]
+        clauses += ["RowKey ge @low"] if low else []
+        clauses += ["RowKey lt @high"] if high else []
+        parameters = {"p": partition, "low": low, "high": high}
+        return self._query(" and ".join(clauses), parameters, limit)
+
+    def partitions_between(self, low: str, high: str) -> Iterator[Entity]:
+        """Rows of the partitions with `low <= partition key < high`."""
+        return self._query(
+            "PartitionKey ge @low and PartitionKey lt @high", {"low": low, "high": high}, None
+        )
+
+    def _query(self, text: str, parameters: Entity, limit: int | None) -> Iterator[Entity]:
+        pages = self._client.query_entities(text, parameters=parameters, results_per_page=limit)
+        rows = iter(pages)
+        count = 0
+        while limit is None or count < limit:
+            row = _call(lambda: next(rows, None))
+            if row is None:
+                return
+            count += 1
+            yield {**row, "etag": row.metadata["etag"]}
+
+
+def _call(call: Callable[[], T]) -> T:
+    from azure.core import exceptions as az
+    from azure.data.tables import TableTransactionError
+
+    try:
+        return call()
+    except (az.ResourceExistsError, az.ResourceModifiedError) as error:
+        raise LedgerConflict(_short(error)) from None
+    except az.ResourceNotFoundError as error:
+        raise LedgerMissing(_short(error)) from None
+    except TableTransactionError as error:
+        raise _transaction_error(error) from None
+    except az.HttpResponseError as error:
+        raise _answered(error) from None
+    except az.AzureError as error:
+        raise LedgerUnavailable(type(error).__name__) from None
+
+
+_CONFLICTS = frozenset({409, 412})
+
+
+def _transaction_error(error: Any) -> LedgerError:  # noqa: ANN401 - lazy type
+    if error.status_code in _CONFLICTS:
+        return LedgerConflict(_short(error))
+    return _answered(error)
+
+
+# Never cured by trying again: malformed or too large. (403 and 429 may be.)
+_PERMANENT = frozenset({400, 413})
+
+
+def _answered(error: Any) -> LedgerError:  # noqa: ANN401 - lazy type
+    if error.status_code in _PERMANENT:
+        return LedgerRefused(_short(error))
+    return LedgerUnavailable(_short(error))
+
+
+def _short(error: Any) -> str:  # noqa: ANN401 - lazy type
+    code = getattr(error, "error_code", None) or getattr(error, "reason", None) or "storage error"
+    return f"{code} ({getattr(error, 'status_code', 0)})"
+
+
+class Storage:
+    """The account that holds the ledger's tables."""
+
+    def __init__(
+        self,
+        prefix: str,
+        connection: str = "",
+        account_url: str = "",
+        credential: TokenCredential | None = None,
+    ) -> None:
+        self._prefix = prefix
+        self._connection = connection
+        self._account_url = account_url
+        self._credential = credential
+        self._opened: TableServiceClient | None = None
+
+    def table(self, name: str) -> Table:
+        """One of the ledger's tables; it must exist (see `create`)."""
+        return Table(self._service().get_table_client(f"{self._prefix}{name}"))
+
+    def create(self) -> None:
+        """Make the tables that are missing. Once per start; costs one call a table."""
+        for name in ALL_TABLES:
+            self._create_one(f"{self._prefix}{name}")
+
+    def _create_one(self, name: str) -> None:
+        _call(lambda: self._service().create_table_if_not_exists(name))
+
+    def _service(self) -> TableServiceClient:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> TableServiceClient:
+        from azure.data.tables import TableServiceClient
+
+        # Short times: an alert's sender waits 10 s at most, and the caller decides about more.
+        options: Entity = {
+            "connection_timeout": 3,
+            "read_timeout": 4,
+            "retry_total": 2,
+            "retry_backoff_factor": 0.3,
+        }
+        if self._connection:
+            return TableServiceClient.from_connection_string(self._connection, **options)
+        return TableServiceClient(self._account_url, credential=self._credential, **options)

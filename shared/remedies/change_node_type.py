@@ -1,0 +1,169 @@
+"""Another node type, then rerun what failed; given back when the incident closes.
+
+Needs: CAN_MANAGE on the cluster, or on the job for job clusters. Changes: `node_type_id` (and the
+driver's where it was the same). Only types from the catalog's fallback list that the workspace
+offers are taken; the list names other families first, because on Azure quota counts per family.
+Once only: the cluster's (or job's) own node type tells whether it was done. Verified: the cluster
+is RUNNING, then the rerun itself. Costs: the difference in price of the nodes.
+"""
+
+from __future__ import annotations
+
+from shared.models import Attempt, ClusterFacts, Json, Loan, TaskFacts
+from shared.remedies import job_settings
+from shared.remedies.base import (
+    ABSENT,
+    DONE,
+    FAILED,
+    PENDING,
+    READY,
+    Case,
+    Look,
+    Plan,
+    Refusal,
+    Visible,
+    compute_target,
+    workspace_of,
+)
+from shared.remedies.restart_cluster import (
+    active_runs,
+    read_cluster,
+    shared_cluster,
+    with_rerun,
+)
+from shared.remedies.scale_up import cluster_paths
+from shared.vocabulary import ComputeKind
+
+
+class ChangeNodeType:
+    """The remedy `change_node_type`."""
+
+    def plan(self, case: Case, tried: list[Attempt]) -> Plan | Refusal:
+        """The next type of the list that was not tried and that the workspace offers."""
+        evidence = case.evidence
+        used = {str(a.memo["node_type"]) for a in tried if a.memo.get("node_type")}
+        cluster = shared_cluster(case)
+        if cluster is not None:
+            return _on_cluster(case, cluster, used)
+        if evidence is not None and evidence.compute is ComputeKind.JOB_CLUSTER:
+            return _in_job(case, evidence.job_id, evidence.tasks, used)
+        return Refusal("there is no cluster whose node type could be changed")
+
+
+def next_type(case: Case, current: str, used: set[str]) -> str | None:
+    """The first of the catalog's alternatives to `current` that is offered and was not used."""
+    listed = case.catalog.node_types.get(current, ())
+    if not listed:
+        return None
+    offered = case.platforms.workspace(compute_target(case)).node_types()
+    return next((t for t in listed if t in offered and t not in used), None)
+
+
+def _on_cluster(case: Case, cluster: ClusterFacts, used: set[str]) -> Plan | Refusal:
+    first = _first_type(case, cluster)
+    wanted = next_type(case, first, used | {cluster.node_type})
+    name = cluster.name or cluster.cluster_id
+    if wanted is None:
+        return Refusal(f"no other node type is listed and offered for {cluster.node_type}")
+    if cluster.state not in {"TERMINATED", "RUNNING"}:
+        return Refusal(f"cluster {name} is {cluster.state}", busy=cluster.state != "ERROR")
+    if cluster.state == "RUNNING" and active_runs(case, compute_target(case), cluster.cluster_id):
+        return Refusal(f"other runs are active on cluster {name}", busy=True)
+    phases = ["set_node_type"] + (["start_cluster"] if cluster.state == "TERMINATED" else [])
+    memo: Json = {
+        "cluster_id": cluster.cluster_id,
+        "terminated_time": cluster.terminated_time,
+        "restarted_time": cluster.restarted_time,
+        "node_type": wanted,
+        "fields": _fields(cluster, wanted),
+    }
+    back = Loan(
+        "node_type_back",
+        {
+            "cluster_id": cluster.cluster_id,
+            "workspace": compute_target(case),
+            "fields": _fields(cluster, cluster.node_type),
+            "lent": [wanted],
+        },
+        f"cluster {name} back to {cluster.node_type}",
+    )
+    plan = with_rerun(case, phases, memo, f"change cluster {name} to {wanted}", cluster)
+    if isinstance(plan, Refusal):
+        return plan
+    return Plan(plan.phases, plan.summary, plan.memo, plan.locks, [back])
+
+
+def _first_type(case: Case, cluster: ClusterFacts) -> str:
+    """The type whose alternatives are listed: the present one, or one that lists the present."""
+    if cluster.node_type in case.catalog.node_types:
+        return cluster.node_type
+    listing = (k for k, v in case.catalog.node_types.items() if cluster.node_type in v)
+    return next(listing, cluster.node_type)
+
+
+def _fields(cluster: ClusterFacts, node_type: str) -> Json:
+    fields = {"node_type_id": node_type}
+    if cluster.driver_type in {"", cluster.node_type}:
+        fields["driver_node_type_id"] = node_type
+    return fields
+
+
+def _in_job(case: Case, job_id: str, tasks: list[TaskFacts], used: set[str]) -> Plan | Refusal:
+    settings = job_settings.read(case, job_id)
+    edits: list[job_settings.Edit] = []
+    wanted = None
+    for path in cluster_paths(settings, tasks):
+        current = str((job_settings.value_at(settings, path) or {}).get("node_type_id") or "")
+        wanted = next_type(case, current, used | {current})
+        if wanted is not None:
+            edits.append(job_settings.edit([*path, "node_type_id"], current, wanted))
+    if not edits:
+        return Refusal("no other node type is listed and offered for the job's clusters")
+    taken = str(edits[0]["after"])
+    changing = f"change job {job_id}'s cluster to {taken}"
+    returning = f"job {job_id}'s clusters back to their node type"
+    return job_settings.plan(case, job_id, edits, (changing, returning), node_type=taken)
+
+
+class SetNodeType(Visible):
+    """clusters/update of the node type: no other field is named. A RUNNING cluster restarts."""
+
+    limit = READY
+
+    def act(self, case: Case, memo: Json) -> Json:
+        """Write the new type."""
+        api = workspace_of(case, memo)
+        api.update_cluster(memo["cluster_id"], memo["fields"])
+        return {}
+
+    def look(self, case: Case, memo: Json) -> Look:
+        """Set and settled, on the way, or not set."""
+        cluster = read_cluster(case, memo)
+        wanted = memo["fields"]["node_type_id"]
+        if cluster.node_type != wanted:
+            return Look(ABSENT)
+        if cluster.state in {"PENDING", "RESTARTING", "RESIZING", "TERMINATING"}:
+            return Look(PENDING, f"cluster {cluster.cluster_id} is {cluster.state}")
+        if cluster.state == "ERROR":
+            return Look(FAILED, f"the cluster is in ERROR: {cluster.code} {cluster.message}"[:500])
+        return Look(DONE, f"cluster {cluster.cluster_id} is set to {wanted}")
+
+
+class NodeTypeBack(SetNodeType):
+    """The way back, when nobody's run is active on the cluster: a RUNNING one restarts for it."""
+
+    def look(self, case: Case, memo: Json) -> Look:
+        """At the old type, at ours, waiting for others, or at somebody else's."""
+        cluster = read_cluster(case, memo)
+        before = memo["fields"]["node_type_id"]
+        if cluster.node_type == before:
+            return Look(DONE, f"cluster {cluster.cluster_id} has {before} again")
+        if cluster.node_type not in memo["lent"]:
+            return Look(FAILED, f"somebody set it to {cluster.node_type} meanwhile; left as it is")
+        if cluster.state not in {"RUNNING", "TERMINATED"}:
+            return Look(PENDING, f"cluster {cluster.cluster_id} is {cluster.state}")
+        if cluster.state == "RUNNING" and active_runs(
+            case, memo.get("workspace") or case.failure.target, cluster.cluster_id
+        ):
+            return Look(PENDING, "runs are active on the cluster, which would restart")
+        return Look(ABSENT)

@@ -1,0 +1,273 @@
+"""An older version of a library that cannot be installed, then rerun what failed.
+
+Needs: CAN_MANAGE on the cluster, or on the job. Changes: the library's version on the cluster; or
+in the job's task, which is restored when the incident closes. Once only: the statuses of the
+cluster's libraries (or the job's settings) tell what was done. Verified: INSTALLED, then the rerun
+itself. Costs: one restart of the cluster.
+
+A library that failed stays listed until it is uninstalled, and that takes effect at a restart. So
+on a shared cluster: uninstall, restart (or start), install the next older version of the catalog's
+list, wait for INSTALLED or FAILED, and so on down the list. A job cluster is made anew for the
+repair: there the version is changed in the job's settings.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from shared.diagnosis import libraries
+from shared.models import Attempt, ClusterFacts, Json, TaskFacts
+from shared.remedies import job_settings
+from shared.remedies.base import (
+    ABSENT,
+    DONE,
+    FAILED,
+    PENDING,
+    READY,
+    Case,
+    Look,
+    Plan,
+    Refusal,
+    Visible,
+    compute_target,
+    workspace_of,
+)
+from shared.remedies.restart_cluster import cluster_step, shared_cluster, with_rerun
+from shared.vocabulary import ComputeKind, FailureKind
+
+_GONE = frozenset({"UNINSTALL_ON_RESTART"})
+_ON_THE_WAY = frozenset({"PENDING", "RESOLVING", "INSTALLING"})
+
+
+class LibraryFallback:
+    """The remedy `library_fallback`."""
+
+    def plan(self, case: Case, tried: list[Attempt]) -> Plan | Refusal:
+        """The next older version, on the cluster or in the job."""
+        failed = _failed_versions(tried)
+        evidence = case.evidence
+        cluster = shared_cluster(case)
+        if evidence is not None and evidence.tasks:
+            in_job = _in_job(case, evidence.job_id, evidence.tasks, failed)
+            if in_job is not None:
+                return in_job
+        if cluster is None:
+            return Refusal("the library belongs to neither a shared cluster nor the job's task")
+        return _on_cluster(case, cluster, failed)
+
+
+def _failed_versions(tried: list[Attempt]) -> list[str]:
+    return [str(v) for attempt in tried for v in attempt.memo.get("failed_versions", [])] + [
+        str(attempt.memo["version"]) for attempt in tried if attempt.memo.get("version")
+    ]
+
+
+def _choose(case: Case, library: Json, failed: list[str]) -> str | None:
+    """The version to take: one that has worked before, else the next older one that is known.
+
+    Known is the catalog's list; where it has none, what the package index offers.
+    """
+    known = libraries.listed_versions(library, case.catalog.libraries)
+    if not known and libraries.requirement(library) is not None:
+        index = case.platforms.package_index
+        known = index.versions(libraries.package_of(library)) if index else ()
+    worked = case.memory.recall(_memory_name(library))
+    if worked and libraries.older(library, [worked], failed):
+        return worked
+    return libraries.older(library, known, failed)
+
+
+def _memory_name(library: Json) -> str:
+    return f"library that worked|{libraries.package_of(library)}"
+
+
+# On a shared cluster
+
+
+def _on_cluster(case: Case, cluster: ClusterFacts, failed: list[str]) -> Plan | Refusal:
+    library = _failed_library(case, cluster)
+    if library is None:
+        return Refusal("no library of the cluster is FAILED")
+    version = _choose(case, library, failed)
+    if version is None:
+        return Refusal(f"no older version of {libraries.label(library)} is known")
+    step = cluster_step_for_install(case, cluster)
+    if isinstance(step, Refusal):
+        return step
+    memo: Json = {
+        "cluster_id": cluster.cluster_id,
+        "terminated_time": cluster.terminated_time,
+        "restarted_time": cluster.restarted_time,
+        "library": library,
+        "failed_library": library,
+        "version": version,
+        "failed_versions": failed,
+        "worked": [_memory_name(library), version],
+    }
+    words = f"replace {libraries.label(library)} by version {version} on cluster {cluster.name}"
+    return with_rerun(case, ["uninstall_library", *step, "install_library"], memo, words, cluster)
+
+
+def cluster_step_for_install(case: Case, cluster: ClusterFacts) -> list[str] | Refusal:
+    """The phase that makes an uninstall take effect."""
+    if cluster.state == "RUNNING":
+        # Even if it was started since the run: the library became FAILED after that.
+        step = cluster_step(replace(case, evidence=None), cluster)
+    else:
+        step = cluster_step(case, cluster)
+    return step if isinstance(step, Refusal) else step[0]
+
+
+def _failed_library(case: Case, cluster: ClusterFacts) -> Json | None:
+    api = case.platforms.workspace(compute_target(case))
+    statuses = api.library_statuses(cluster.cluster_id)
+    listed = [s["library"] for s in statuses if s.get("status") == "FAILED" and s.get("library")]
+    if case.failure.kind is not FailureKind.LIBRARY or not case.failure.library:
+        return next((lib for lib in listed if _choose(case, lib, [])), None)
+    named = libraries.decode(case.failure.library)
+    return next((lib for lib in listed if libraries.same_package(lib, case.failure.library)), named)
+
+
+class UninstallLibrary(Visible):
+    """libraries/uninstall of the version that failed; takes effect at the next restart."""
+
+    limit = READY
+
+    def act(self, case: Case, memo: Json) -> Json:
+        """Mark it for removal."""
+        api = workspace_of(case, memo)
+        api.uninstall_library(memo["cluster_id"], memo["failed_library"])
+        return {}
+
+    def look(self, case: Case, memo: Json) -> Look:
+        """Marked or gone, or still there."""
+        status, _ = _status(case, memo, memo["failed_library"])
+        if status and status not in _GONE:
+            return Look(ABSENT)
+        return Look(DONE, f"{libraries.label(memo['failed_library'])} is marked for removal")
+
+
+class InstallLibrary(Visible):
+    """libraries/install of an older version; when that fails too, the next older one."""
+
+    limit = READY
+
+    def act(self, case: Case, memo: Json) -> Json:
+        """Install it."""
+        api = workspace_of(case, memo)
+        api.install_library(memo["cluster_id"], _candidate(memo))
+        return {}
+
+    def look(self, case: Case, memo: Json) -> Look:
+        """INSTALLED, on the way, not asked for yet; FAILED leads to the next older version."""
+        wanted = _candidate(memo)
+        status, message = _status(case, memo, wanted)
+        words = libraries.label(wanted)
+        if not status:
+            return Look(ABSENT)
+        if status == "INSTALLED":
+            return Look(DONE, f"{words} is INSTALLED")
+        if status in _ON_THE_WAY:
+            return Look(PENDING, f"{words} is {status}")
+        return _next_version(case, memo, f"{words} is {status}: {message}"[:500])
+
+
+def _next_version(case: Case, memo: Json, note: str) -> Look:
+    failed = [*memo["failed_versions"], memo["version"]]
+    version = _choose(case, memo["library"], failed)
+    if version is None:
+        return Look(FAILED, f"{note}; no older one is known", {"failed_versions": failed})
+    cluster = workspace_of(case, memo).cluster(memo["cluster_id"])
+    turn = len(failed) + 1
+    memo_after = {
+        "failed_versions": failed,
+        "failed_library": _candidate(memo),
+        "version": version,
+        "worked": [_memory_name(memo["library"]), version],
+        "summary": f"replace {libraries.label(memo['library'])} by version {version}",
+        "restarted_time": max(
+            int(cluster.get("last_restarted_time") or 0), int(cluster.get("start_time") or 0)
+        ),
+    }
+    then = [f"{name}#{turn}" for name in _AGAIN]
+    return Look(DONE, f"{note}; version {version} is next", memo_after, then)
+
+
+_AGAIN = ("uninstall_library", "restart_cluster", "install_library")
+
+
+def _candidate(memo: Json) -> Json:
+    return libraries.at_version(memo["library"], memo["version"])
+
+
+def _status(case: Case, memo: Json, library: Json) -> tuple[str, str]:
+    statuses = workspace_of(case, memo).library_statuses(memo["cluster_id"])
+    for entry in statuses:
+        if entry.get("library") == library:
+            messages = " ".join(str(m) for m in entry.get("messages") or [])
+            return str(entry.get("status") or ""), messages
+    return "", ""
+
+
+# In a job's task
+
+
+def _in_job(
+    case: Case, job_id: str, tasks: list[TaskFacts], failed: list[str]
+) -> Plan | Refusal | None:
+    """A plan if one of the failed tasks asks for a library that we know older versions of."""
+    settings = job_settings.read(case, job_id)
+    for task in tasks:
+        if task.compute is ComputeKind.SERVERLESS:
+            continue
+        path = ["tasks", task.task_key, "libraries"]
+        listed = job_settings.value_at(settings, path)
+        replaced = _replaced(case, listed or [], failed)
+        if replaced is None:
+            continue
+        after, label, version = replaced
+        return _job_plan(case, job_id, job_settings.edit(path, listed, after), label, version)
+    return None
+
+
+def _replaced(
+    case: Case, listed: list[Json], failed: list[str]
+) -> tuple[list[Json], str, str] | None:
+    said = " ".join(line.message for line in case.evidence.lines) if case.evidence else ""
+    position = _blamed(listed, said)
+    if position is None:
+        return None
+    library = listed[position]
+    version = _choose(case, library, failed)
+    if version is None:
+        return None
+    after = [*listed]
+    after[position] = libraries.at_version(library, version)
+    return after, libraries.label(library), version
+
+
+def _blamed(listed: list[Json], said: str) -> int | None:
+    """Which library the error is about; None where that is not clear.
+
+    One that is named as it was asked for, else the only one whose name appears at all: an error
+    about one package speaks of others too.
+    """
+    text = said.lower()
+    exact = [n for n, lib in enumerate(listed) if libraries.label(lib).lower() in text]
+    named = [n for n, lib in enumerate(listed) if _name(lib) in text]
+    found = exact or named
+    return found[0] if len(found) == 1 else None
+
+
+def _name(library: Json) -> str:
+    wanted = libraries.requirement(library)
+    name = wanted.name if wanted else libraries.package_of(library).rpartition(":")[2]
+    return name.lower()
+
+
+def _job_plan(
+    case: Case, job_id: str, edit: job_settings.Edit, label: str, version: str
+) -> Plan | Refusal:
+    changing = f"replace {label} by version {version} in task {edit['path'][1]} of job {job_id}"
+    returning = f"job {job_id}'s libraries back to what they were"
+    return job_settings.plan(case, job_id, [edit], (changing, returning), version=version)

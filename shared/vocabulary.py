@@ -1,0 +1,178 @@
+"""The words of the field, one per idea: they are the values in tables, API and timeline."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """What kind of thing failed."""
+
+    PIPELINE_RUN = "pipeline_run"  # an ADF pipeline run
+    JOB_RUN = "job_run"  # a Databricks job run
+    CLUSTER = "cluster"
+    LIBRARY = "library"  # a library on a cluster
+    UPDATE = "update"  # a DLT (Lakeflow declarative pipeline) update
+
+
+class Condition(StrEnum):
+    """What an alert says about its subject."""
+
+    FIRED = "fired"
+    RESOLVED = "resolved"
+    INFORMATION = "information"  # a start, a success, a warning: nothing failed
+
+
+class Disposition(StrEnum):
+    """What became of an alert."""
+
+    ACCEPTED = "accepted"  # stored, its healing not yet started
+    DISPATCHED = "dispatched"  # its failures are incidents now
+    IGNORED = "ignored"  # nothing failed
+    REFUSED = "refused"  # names something that is not a listed target
+    NOTHING_FOUND = "nothing_found"  # the platform knows no failure that it could mean
+    POISON = "poison"  # could not be understood, set aside
+
+
+class IncidentState(StrEnum):
+    """Where in its life an incident is."""
+
+    RECEIVED = "received"
+    DIAGNOSING = "diagnosing"
+    AWAITING_APPROVAL = "awaiting_approval"
+    WAITING = "waiting"
+    REMEDIATING = "remediating"
+    VERIFYING = "verifying"
+    HEALED = "healed"
+    ESCALATED = "escalated"
+    OBSERVED = "observed"
+    CANCELLED = "cancelled"
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in _CLOSED
+
+
+_CLOSED = frozenset(
+    {
+        IncidentState.HEALED,
+        IncidentState.ESCALATED,
+        IncidentState.OBSERVED,
+        IncidentState.CANCELLED,
+    }
+)
+
+
+class Mode(StrEnum):
+    """How far automation may go."""
+
+    OBSERVE = "observe"
+    PILOT = "pilot"
+    PRODUCTION = "production"
+
+
+class DecisionKind(StrEnum):
+    """What policy lets us do now."""
+
+    ACT = "act"
+    ASK = "ask"
+    OBSERVE = "observe"
+    WAIT = "wait"  # look again soon: something else is under way
+    HOLD = "hold"  # look again later: somebody stopped us
+    ESCALATE = "escalate"
+
+
+class Reason(StrEnum):
+    """Why policy decided so. Closed: nothing is decided for a reason not listed here."""
+
+    PAUSED = "paused"
+    ALREADY_RECOVERED = "already_recovered"
+    STOPPED_BY_SOMEBODY = "stopped_by_somebody"
+    PLATFORM_BUSY = "platform_busy"
+    PLATFORM_RETRYING = "platform_retrying"
+    NOT_FOUND = "not_found"
+    TARGET_LOCKED = "target_locked"
+    NEVER_AUTOMATED = "never_automated"
+    NOT_REMEDIABLE = "not_remediable"
+    LOW_CONFIDENCE = "low_confidence"
+    ATTEMPTS_USED_UP = "attempts_used_up"
+    NO_REMEDY_APPLIES = "no_remedy_applies"
+    WAITED_TOO_LONG = "waited_too_long"
+    CHANGE_IN_DOUBT = "change_in_doubt"
+    OBSERVE_MODE = "observe_mode"
+    APPROVAL_REQUIRED = "approval_required"
+    ALLOWED = "allowed"
+
+
+class Verdict(StrEnum):
+    """What became of a remedy."""
+
+    HEALED = "healed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+class RunState(StrEnum):
+    """Where a run, an update or a cluster stands, in one vocabulary for both platforms."""
+
+    ACTIVE = "active"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+class ComputeKind(StrEnum):
+    """What work runs on; decides which levers there are."""
+
+    ALL_PURPOSE = "all_purpose"  # a cluster that people and jobs share: can be restarted, resized
+    JOB_CLUSTER = "job_cluster"  # made for one run: changed through the job's settings
+    SERVERLESS = "serverless"  # no lever but a rerun
+    NONE = "none"
+
+
+class Scope(StrEnum):
+    """What an API key may do."""
+
+    SENDER = "sender"
+    READER = "reader"
+    APPROVER = "approver"
+    DEPLOYER = "deployer"
+
+
+class Action(StrEnum):
+    """Audit actions. The first six keep the names that the field's dashboards query."""
+
+    ATTEMPTED = "Auto-Remediation Attempted"
+    SUCCEEDED = "Auto-Remediation Succeeded"
+    FAILED = "Auto-Remediation Failed"
+    MAX_RETRIES = "Auto-Remediation Max Retries Reached"
+    WAITING_UPSTREAM = "Waiting for Upstream"
+    CLUSTER_RESTARTED = "Cluster Auto-Restarted"
+    OPENED = "Incident Opened"
+    ALERT_JOINED = "Alert Joined"
+    DIAGNOSED = "Failure Diagnosed"
+    DECIDED = "Decision Made"
+    INTENDED = "Action Intended"
+    ACTION_TAKEN = "Action Taken"
+    ACTION_FOUND = "Action Found Already Taken"
+    ACTION_REFUSED = "Action Refused by Platform"
+    ACTION_IN_DOUBT = "Action in Doubt"
+    RUN_FOLLOWED = "New Run Followed"
+    GIVEN_BACK = "Borrowed Setting Given Back"
+    GIVE_BACK_FAILED = "Borrowed Setting Not Given Back"
+    RESUMED = "Healing Resumed"
+    CLOSED = "Incident Closed"
+    ESCALATED = "Incident Escalated"
+
+
+# Playbooks by the setting that holds their URL, and whether they are for Data Factory.
+PLAYBOOKS = {
+    "PLAYBOOK_RETRY_PIPELINE": True,
+    "PLAYBOOK_RERUN_UPSTREAM": True,
+    "PLAYBOOK_RESTART_CLUSTER": False,
+    "PLAYBOOK_RETRY_JOB": False,
+    "PLAYBOOK_REINSTALL_LIBRARIES": False,
+}

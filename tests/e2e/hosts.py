@@ -1,0 +1,35 @@
+"""Hosts of a test's own: with other settings, or to be killed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from devstack.processes import Service, Stack, devhost, free_port
+from tests.e2e.world import World
+
+StartHost = Callable[..., "Host"]
+
+
+class Host:
+    """A devhost beside the session's, with a ledger and a journal of its own."""
+
+    def __init__(
+        self, stack: Stack, shared: World, directory: Path, settings: dict[str, str]
+    ) -> None:
+        port = free_port(0)
+        prefix = f"t{uuid.uuid4().hex[:12]}"
+        self.environment = stack.environment(**{"AUDIT_TABLE_PREFIX": prefix} | settings)
+        self.prefix = prefix
+        self.service: Service = devhost(port, directory / f"{prefix}.sqlite", self.environment)
+        self.world = World(
+            f"http://127.0.0.1:{port}", shared.sandbox_url, shared.keys, shared.factory_id
+        )
+
+    def timer(self, name: str) -> None:
+        """Run a timer now."""
+        answer = requests.post(f"{self.world.base_url}/admin/functions/{name}", json={}, timeout=10)
+        assert answer.status_code == 202, answer.text

@@ -1,0 +1,212 @@
+"""Two of us at once, stopped in the middle, failures that come back: nothing is done twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from shared.composition import Composition
+from shared.healing.remediate import remediate
+from shared.models import Incident
+from tests.e2e.hosts import StartHost
+from tests.e2e.test_databricks import NOTEBOOK, OUT_OF_MEMORY, job_failed, terminated
+from tests.e2e.world import Json, World, actions
+
+
+def test_two_copies_of_one_activity_make_one_rerun(start_host: StartHost) -> None:
+    host = start_host(AUTO_REMEDIATION_ENABLED="false")
+    world = host.world
+    pipeline = world.pipeline()
+    alert = world.send("/azure-monitor", world.alert_on((pipeline, world.failed_run(pipeline))))
+    incident_id = world.until(lambda: world.get(f"/api/alerts/{alert}").json()["incidents"])[0][
+        "incident_id"
+    ]
+    world.until(lambda: world.incident(incident_id)["state"] == "waiting")
+    host.service.stop()
+    context = Composition(host.environment | {"AUTO_REMEDIATION_ENABLED": "true"}).context
+    context.incidents.change(incident_id, _plan)
+
+    together(lambda: remediate(context, incident_id), copies=4)
+
+    assert len(world.reruns(pipeline)) == 1
+    assert context.audit.verify(incident_id).whole
+
+
+def _plan(incident: Incident) -> None:
+    incident.planned = "rerun"
+
+
+def together(call: Callable[[], object], copies: int) -> None:
+    barrier = threading.Barrier(copies)
+
+    def run() -> None:
+        barrier.wait()
+        call()
+
+    threads = [threading.Thread(target=run) for _ in range(copies)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_two_hosts_on_one_ledger(start_host: StartHost) -> None:
+    first = start_host()
+    second = start_host(AUDIT_TABLE_PREFIX=first.prefix)
+    world = first.world
+    pipelines = [world.pipeline() for _ in range(5)]
+    runs = [(pipeline, world.failed_run(pipeline)) for pipeline in pipelines]
+    ids = [
+        (host.world, host.world.send("/azure-monitor", world.alert_on(run)))
+        for run in runs
+        for host in (first, second)
+    ]
+
+    incidents = [own.incident_of(alert) for own, alert in ids]
+
+    assert [i["timeline"] for i in incidents if i["state"] != "healed"] == []
+    assert [len(world.reruns(pipeline)) for pipeline in pipelines] == [1] * 5
+
+
+def started(world: World, cluster: str) -> list[Json]:
+    return [r for r in world.seen("clusters/start") if r["body"]["cluster_id"] == cluster]
+
+
+def test_the_kill_switch_stops_a_healing_in_the_middle(start_host: StartHost) -> None:
+    host = start_host()
+    world = host.world
+    cluster = world.cluster()
+    job = world.job({"task_key": "load", "existing_cluster_id": cluster} | NOTEBOOK)
+    world.script("databricks/outcomes", job_id=job, outcomes=[{"result": "HANG"}])
+    run = world.job_run(job)
+    world.terminate(cluster, "DRIVER_UNREACHABLE")
+    world.until(lambda: world.run_ended(run))
+    alert = world.send("/databricks-monitor", job_failed(run, job))
+    world.until(
+        lambda: [r for r in world.seen("clusters/start") if r["body"]["cluster_id"] == cluster]
+    )
+
+    host.service.kill()
+    host.service.env = host.environment | {"AUTO_REMEDIATION_ENABLED": "false"}
+    host.service.start()
+    incident_id = world.until(lambda: world.get(f"/api/alerts/{alert}").json()["incidents"])[0][
+        "incident_id"
+    ]
+    world.until(lambda: "Held" in (world.incident(incident_id)["waiting_for"] or ""))
+    repairs = [r for r in world.seen("runs/repair") if str(r["body"]["run_id"]) == run]
+    assert repairs == []
+
+    host.service.kill()
+    host.service.env = host.environment
+    host.service.start()
+    assert world.incident_of(alert)["state"] == "healed"
+
+
+def test_the_same_words_about_a_new_crash_heal_it_too(world: World) -> None:
+    cluster = world.cluster()
+    alert = terminated(cluster, "DRIVER_NOT_RESPONDING")
+    world.terminate(cluster, "DRIVER_NOT_RESPONDING")
+    first = world.incident_of(world.send("/databricks-monitor", alert))
+    world.terminate(cluster, "DRIVER_NOT_RESPONDING")
+
+    def running() -> bool:
+        world.send("/databricks-monitor", alert)
+        spec = world.databricks("/api/2.1/clusters/get", cluster_id=cluster)
+        return bool(spec["state"] == "RUNNING")
+
+    world.until(running)
+
+    assert first["state"] == "healed"
+    assert len(started(world, cluster)) == 2
+
+
+def test_a_job_that_takes_its_cluster_down_each_time_is_one_incident(world: World) -> None:
+    cluster = world.cluster()
+    job = world.job({"task_key": "load", "existing_cluster_id": cluster} | NOTEBOOK)
+    world.script(
+        "databricks/outcomes",
+        job_id=job,
+        outcomes=[{"result": "HANG"}] * 9,
+        then={"result": "HANG"},
+    )
+    run = world.job_run(job)
+    world.terminate(cluster, "DRIVER_UNREACHABLE")
+    world.until(lambda: world.run_ended(run))
+    alert = world.send("/databricks-monitor", job_failed(run, job))
+
+    def repaired() -> list[Json]:
+        return [r for r in world.seen("runs/repair") if str(r["body"]["run_id"]) == run]
+
+    world.until(repaired)
+    world.terminate(cluster, "DRIVER_UNREACHABLE")
+    incident = world.incident_of(alert)
+    assert incident["state"] == "escalated"
+
+    again = world.send("/databricks-monitor", terminated(cluster, "DRIVER_UNREACHABLE"))
+
+    assert world.incident_of(again)["incident_id"] == incident["incident_id"]
+    assert len(repaired()) == 1
+
+
+def test_a_second_scale_up_that_is_refused_still_gives_the_first_back(world: World) -> None:
+    cluster = world.cluster(num_workers=4)
+    job = world.job({"task_key": "load", "existing_cluster_id": cluster} | NOTEBOOK)
+    world.script("databricks/outcomes", job_id=job, outcomes=[OUT_OF_MEMORY] * 3)
+    world.script(
+        "faults",
+        name=f"quota-{cluster}",
+        method="POST",
+        path="clusters/resize",
+        skip=1,
+        times=1,
+        status=400,
+        body={"error_code": "INVALID_PARAMETER_VALUE", "message": "quota"},
+    )
+    run = world.job_run(job)
+    world.until(lambda: world.run_ended(run))
+
+    incident = world.incident_of(world.send("/databricks-monitor", job_failed(run, job)))
+
+    refused = [r for r in world.seen("clusters/resize") if r["fault"]]
+    spec = world.databricks("/api/2.1/clusters/get", cluster_id=cluster)
+    assert [r["body"]["num_workers"] for r in refused] == [9]
+    assert (spec["num_workers"], spec["node_type_id"]) == (4, "Standard_DS3_v2")
+    assert "Borrowed Setting Given Back" in actions(incident)
+
+
+def test_a_child_whose_parent_does_not_wait_is_healed_itself(world: World) -> None:
+    child = world.pipeline()
+    parent = world.pipeline()
+    world.script(
+        "adf/pipelines",
+        factory=world.factory,
+        name=parent,
+        activities=[
+            {
+                "name": "Start child",
+                "type": "ExecutePipeline",
+                "pipeline": child,
+                "wait_on_completion": False,
+            }
+        ],
+        duration_seconds=1,
+    )
+    parent_run = world.failed_run(parent)
+    child_run = world.failed_run(child, parent_run_id=parent_run)
+
+    incident = world.incident_of(world.send("/azure-monitor", world.alert_on((child, child_run))))
+
+    assert incident["failure"]["occurrence"] == child_run
+    assert len(world.reruns(child)) == 1
+
+
+def test_one_alert_too_large_to_store_harms_nobody_else(world: World) -> None:
+    message = "x" * 1900
+    failures = [
+        {"kind": "job_run", "target": "databricks", "run_id": str(n), "error_message": message}
+        for n in range(1, 101)
+    ]
+    answer = world.post("/api/alerts", {"failures": failures})
+    assert answer.status_code == 202
+    failures.append(failures[0] | {"run_id": "101"})
+    assert world.post("/api/alerts", {"failures": failures}).status_code == 400
