@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -22,6 +23,7 @@ QUIET_LOGGERS = ("azure.core", "azure.functions.DurableFunctions", "asyncio")
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM; give the exit code."""
     given = _parse(arguments)
+    faulthandler.enable()  # a crash in a native library names the place
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -37,6 +37,16 @@ def expand(text: str) -> str:
     return re.sub(r"%([^%\s]+)%", value, text)
 
 
+def disabled(function: str) -> bool:
+    """Whether a setting switches a function off: its trigger is silent, by hand it still runs.
+
+    `AzureWebJobs.<name>.Disabled`, with `_` for `.` where a shell cannot have dots, as in
+    https://learn.microsoft.com/azure/azure-functions/disable-function
+    """
+    names = (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled")
+    return any(os.environ.get(name, "").strip().lower() in {"true", "1"} for name in names)
+
+
 def load_host(path: Path) -> HostSettings:
     """Read host.json; a missing one means the defaults of the real host."""
     extensions = _read(path).get("extensions", {})

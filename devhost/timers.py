@@ -9,7 +9,7 @@ from azure.functions.timer import TimerRequest
 from croniter import croniter
 
 from devhost.loader import Function
-from devhost.settings import SettingsError, expand
+from devhost.settings import SettingsError, disabled, expand
 
 log = logging.getLogger("devhost.timers")
 
@@ -58,7 +58,8 @@ class Timers:
     def start(self) -> None:
         """Begin to follow the schedules."""
         for function, expression in self._schedules.values():
-            self._spawn(self._follow(function, expression))
+            if not disabled(function.name):
+                self._spawn(self._follow(function, expression))
 
     def trigger(self, name: str) -> bool:
         """Run a timer function by hand; False when there is none of this name."""

@@ -96,6 +96,34 @@ async def test_a_timer_function_follows_its_schedule_and_survives_its_errors() -
     assert ran == ["tick", "tick"]
 
 
+async def test_a_disabled_timer_function_runs_by_hand_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = df.DFApp()
+    ran: list[str] = []
+    called = asyncio.Event()
+
+    @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=True)
+    def quiet(timer: func.TimerRequest) -> None: ...
+
+    @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=True)
+    def loud(timer: func.TimerRequest) -> None: ...
+
+    async def run(function: loader.Function, request: object) -> None:
+        ran.append(function.name)
+        called.set()
+
+    monkeypatch.setenv("AzureWebJobs.quiet.Disabled", "true")
+    running = timers.Timers(read(app).values(), run)
+    running.start()
+    await asyncio.wait_for(called.wait(), 5)
+    assert ran == ["loud"]
+
+    called.clear()
+    assert running.trigger("quiet")
+    await asyncio.wait_for(called.wait(), 5)
+    await running.stop(1)
+    assert ran == ["loud", "quiet"]
+
+
 @pytest.mark.parametrize("text", ["* * * * *", "nonsense", "%NOT_SET_ANYWHERE%", "61 * * * * *"])
 def test_bad_schedules_are_refused(text: str) -> None:
     with pytest.raises(SettingsError):
