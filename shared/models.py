@@ -212,6 +212,28 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     note: str = ""
 
 
+class Question(msgspec.Struct, omit_defaults=True):
+    """A decision that a person is asked for, bound to exactly the action that was shown.
+
+    `action` is a digest of what would be done; `answered_by` is empty until somebody answers.
+    """
+
+    question_id: str
+    action: str
+    remedy: str
+    summary: str
+    why: str
+    asked_at: datetime
+    expires_at: datetime
+    cost_usd: float = 0.0
+    otherwise: str = ""  # what happens if nobody answers
+    approved: bool = False
+    answered_by: str = ""
+    answered_at: datetime | None = None
+    note: str = ""  # what who answered has added
+    used: bool = False  # its action was begun
+
+
 class Intent(msgspec.Struct, omit_defaults=True):
     """One mutation: written before it is made, completed after."""
 
@@ -240,6 +262,8 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     verdict: Verdict | None = None
     verdict_note: str = ""
     ended_at: datetime | None = None
+    cost_usd: float = 0.0  # estimated, reserved from the day's budget
+    approved_by: str = ""
 
     @property
     def phase(self) -> str:
@@ -286,6 +310,11 @@ class Incident(msgspec.Struct, omit_defaults=True):
     planned_for: datetime | None = None
     attempts: list[Attempt] = []
     loans: list[Loan] = []
+    question: Question | None = None  # the newest one
+    environment: str = ""
+    mode: str = ""  # that it was decided in last
+    storm: str = ""  # the incident of the storm that it belongs to
+    recovered_at: datetime | None = None  # good again, by whomever, seen after it was closed
     waiting_since: datetime | None = None
     waiting_for: str = ""
     renewals: int = 0  # how often our own token was renewed for it

@@ -13,6 +13,7 @@ class FailureKind(StrEnum):
     CLUSTER = "cluster"
     LIBRARY = "library"  # a library on a cluster
     UPDATE = "update"  # a DLT (Lakeflow declarative pipeline) update
+    STORM = "storm"  # many failures of one kind: the platform's trouble
 
 
 class Condition(StrEnum):
@@ -87,6 +88,9 @@ class Reason(StrEnum):
     """Why policy decided so. Closed: nothing is decided for a reason not listed here."""
 
     PAUSED = "paused"
+    OUT_OF_SCOPE = "out_of_scope"
+    MAINTENANCE_WINDOW = "maintenance_window"
+    GRACE_PERIOD = "grace_period"
     ALREADY_RECOVERED = "already_recovered"
     STOPPED_BY_SOMEBODY = "stopped_by_somebody"
     PLATFORM_BUSY = "platform_busy"
@@ -96,12 +100,23 @@ class Reason(StrEnum):
     NEVER_AUTOMATED = "never_automated"
     NOT_REMEDIABLE = "not_remediable"
     LOW_CONFIDENCE = "low_confidence"
+    NOT_RERUNNABLE = "not_rerunnable"
+    UNDECLARED_RERUNNABLE = "undeclared_rerunnable"
     ATTEMPTS_USED_UP = "attempts_used_up"
+    COOLDOWN = "cooldown"
+    STORM = "storm"
+    BLAST_RADIUS = "blast_radius"
+    BREAKER_OPEN = "breaker_open"
+    OVER_BUDGET = "over_budget"
     NO_REMEDY_APPLIES = "no_remedy_applies"
     WAITED_TOO_LONG = "waited_too_long"
     CHANGE_IN_DOUBT = "change_in_doubt"
     OBSERVE_MODE = "observe_mode"
+    NOT_PERMITTED = "not_permitted"
     APPROVAL_REQUIRED = "approval_required"
+    APPROVED = "approved"
+    APPROVAL_REFUSED = "approval_refused"
+    APPROVAL_EXPIRED = "approval_expired"
     ALLOWED = "allowed"
 
 
@@ -164,6 +179,19 @@ class Action(StrEnum):
     GIVEN_BACK = "Borrowed Setting Given Back"
     GIVE_BACK_FAILED = "Borrowed Setting Not Given Back"
     RESUMED = "Healing Resumed"
+    APPROVAL_REQUESTED = "Approval Requested"
+    APPROVAL_GIVEN = "Approval Given"
+    APPROVAL_REFUSED = "Approval Refused"
+    APPROVAL_EXPIRED = "Approval Expired"
+    PAUSED = "Automation Paused"
+    UNPAUSED = "Automation Resumed"
+    BREAKER_OPENED = "Circuit Breaker Opened"
+    STORM_DECLARED = "Storm Declared"
+    STORM_JOINED = "Storm Joined"
+    STORM_PROBED = "Storm Probed"
+    STORM_RELEASED = "Storm Released"
+    RECOVERY_SEEN = "Recovery Seen"
+    MESSAGE_NOT_DELIVERED = "Message Not Delivered"
     CLOSED = "Incident Closed"
     ESCALATED = "Incident Escalated"
 
