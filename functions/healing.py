@@ -50,8 +50,11 @@ def heal_failure(context: df.DurableOrchestrationContext) -> Generator[Any, Any,
     """Heals one incident, step by step, until it is closed."""
     state = context.get_input()
     incident_id = state["incident_id"]
-    step: Step = {"next": state.get("next", "diagnose"), "seconds": state.get("seconds", 0)}
+    step: Step = {"next": "diagnose", "seconds": 0, **state}
     for _ in range(_STEPS):
+        if step.get("event"):
+            yield from _answer_or_timer(context, step)
+            step = {"next": "diagnose", "seconds": 0}
         if step["next"] not in _ACTIVITIES:
             return str(step["next"])
         if step["seconds"]:
@@ -59,6 +62,17 @@ def heal_failure(context: df.DurableOrchestrationContext) -> Generator[Any, Any,
         step = yield context.call_activity(step["next"], incident_id)
     context.continue_as_new({"incident_id": incident_id, **step})
     return "continued"
+
+
+def _answer_or_timer(
+    context: df.DurableOrchestrationContext, step: Step
+) -> Generator[Any, Any, None]:
+    """Wait for a person's answer; what the answer was is read from the ledger, not from it."""
+    answer = context.wait_for_external_event(step["event"])
+    timer = _timer(context, step["seconds"])
+    first = yield context.task_any([answer, timer])
+    if first is answer:
+        timer.cancel()
 
 
 def _timer(context: df.DurableOrchestrationContext, seconds: float) -> Any:  # noqa: ANN401 - a durable task

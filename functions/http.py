@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import azure.functions as func
 import msgspec
@@ -12,6 +12,9 @@ from shared.composition import current
 from shared.errors import InputError, LedgerUnavailable
 from shared.vocabulary import Scope
 
+T = TypeVar("T")
+
+_MAX_BODY = 65_536
 _RETRY_AFTER = "10"  # seconds; an action group tries again after 5 to 40 s
 
 
@@ -24,6 +27,42 @@ def answer(status: int, body: Any, **headers: str) -> func.HttpResponse:  # noqa
         mimetype="application/json",
         headers={"Cache-Control": "no-store", **named},
     )
+
+
+def page(status: int, html: str) -> func.HttpResponse:
+    """A page for people: no script, no frame, nothing kept, nothing told to other sites."""
+    return func.HttpResponse(
+        html,
+        status_code=status,
+        mimetype="text/html",
+        charset="utf-8",
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+            "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+            "X-Robots-Tag": "noindex",
+        },
+    )
+
+
+def decoded(request: func.HttpRequest, shape: type[T]) -> T:
+    """The JSON body as `shape`.
+
+    Raises:
+        InputError: it is too long, not JSON, or a field is wrong; names the field.
+    """
+    body = request.get_body()
+    if len(body) > _MAX_BODY:
+        raise InputError("body", f"expected at most {_MAX_BODY} bytes")
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        raise InputError(path.strip("`.") or "body", reason) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InputError("body", "expected JSON") from None
 
 
 def problem(status: int, reason: str, field: str = "", **headers: str) -> func.HttpResponse:

@@ -33,6 +33,7 @@ async def dispatch_sweep(timer: func.TimerRequest, client: df.DurableOrchestrati
     try:
         await _start_alerts(client)
         await _resume_incidents(client)
+        await _end_storms()
     except LedgerUnavailable:
         log.warning("storage does not answer; the dispatch sweep tries again in a minute")
 
@@ -111,6 +112,12 @@ async def _resume(
         return  # its own alert's orchestration is about to start it
     if await asyncio.to_thread(resumable, context, identity):
         await _start(client, "heal_failure", identity, {"incident_id": identity})
+
+
+async def _end_storms() -> None:
+    from shared.healing.storming import end_storms
+
+    await asyncio.to_thread(lambda: end_storms(current().context))
 
 
 async def _alive(client: df.DurableOrchestrationClient, instance_id: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock, SystemClock
 from shared.settings import SHIPPED_CATALOG, Settings, load
+from shared.vocabulary import Mode
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from shared.ledger.alerts import Alerts
     from shared.ledger.group_writer import GroupWriter
     from shared.ledger.tables import Storage
+    from shared.policy.model import Policy
     from shared.redaction import Redactor
 
 
@@ -60,6 +62,7 @@ class Composition:
         """The ledger's storage account, its tables made if they are missing."""
         from shared.errors import ConfigurationError
         from shared.ledger.tables import Storage
+    from shared.policy.model import Policy
 
         settings = self.settings
         if not settings.storage_connection and not settings.storage_account_url:
@@ -98,30 +101,56 @@ class Composition:
 
         return loader.load(self.settings.catalog_path, NAMES)
 
+    @cached_property
+    def policy(self) -> Policy:
+        """What may be done: the policy file, made more cautious by the settings beside it."""
+        from shared.policy import loader
+
+        settings = self.settings
+        path = settings.policy_path or loader.ready(settings.mode or Mode.OBSERVE)
+        loaded = loader.load(path, frozenset(self.catalog.error_types))
+        return loader.effective(
+            loaded,
+            settings.mode,
+            settings.max_retries,
+            settings.max_cost_usd,
+            settings.rerunnable,
+        )
+
     def check(self) -> None:
         """Raise what is wrong with the configuration.
 
         The shipped catalog is checked by its tests and not read here: starting is to be cheap.
 
         Raises:
-            ConfigurationError: a setting or the configured catalog is wrong.
+            ConfigurationError: a setting, the configured catalog or policy is wrong.
         """
         if self.settings.catalog_path != SHIPPED_CATALOG:
             _ = self.catalog
+        if self.settings.policy_path is not None:
+            _ = self.policy
 
     @cached_property
     def context(self) -> Context:
         """All that healing needs."""
         from shared.diagnosis.classifier import Classifier
         from shared.diagnosis.gather import Gatherer
+        from shared.diagnosis.history import History
         from shared.diagnosis.roots import Roots
         from shared.healing.context import Context
         from shared.ledger import tables
         from shared.ledger.audit import Audit
         from shared.ledger.claims import Claims
+        from shared.ledger.documents import Documents
         from shared.ledger.incidents import Incidents
+        from shared.ledger.limits import Limits
         from shared.ledger.locks import Locks
         from shared.ledger.memory import Memory
+        from shared.ledger.pause import Pauses
+        from shared.ledger.spend import Spend
+        from shared.ledger.storms import Storms
+        from shared.monitoring.inventory import Inventory
+        from shared.notify.links import Links
         from shared.platforms.directory import Platforms
         from shared.remedies.registry import Phases
 
@@ -129,6 +158,8 @@ class Composition:
         catalog = self.catalog
         platforms = Platforms(settings, clock, lambda: self.credential)
         audit_table = storage.table(tables.AUDIT)
+        state = storage.table(tables.STATE)
+        documents = Documents(state, clock)
         return Context(
             settings=settings,
             clock=clock,
@@ -143,8 +174,17 @@ class Composition:
             claims=Claims(storage.table(tables.CLAIMS)),
             incidents=Incidents(storage.table(tables.INCIDENTS), clock),
             audit=Audit(audit_table, self.redactor, clock, settings.signing_key),
-            locks=Locks(storage.table(tables.STATE), clock),
-            memory=Memory(storage.table(tables.STATE)),
+            locks=Locks(state, clock),
+            memory=Memory(state),
+            policy=self.policy,
+            history=History(platforms, clock),
+            inventory=Inventory(documents, platforms, settings.targets, clock),
+            limits=Limits(documents, clock),
+            spend=Spend(storage.table(tables.SPEND), clock),
+            pauses=Pauses(documents, clock),
+            storms=Storms(state, documents, clock),
+            outbox=self.outbox,
+            links=Links(settings.public_url, settings.approval_key),
         )
 
 

@@ -210,6 +210,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     remedy: str = ""
     delay: float = 0.0  # seconds of backoff before the remedy, or until looking again
     note: str = ""
+    would: str = ""  # act, ask or observe: what the permits say where the mode only observes
 
 
 class Question(msgspec.Struct, omit_defaults=True):
@@ -313,10 +314,13 @@ class Incident(msgspec.Struct, omit_defaults=True):
     question: Question | None = None  # the newest one
     environment: str = ""
     mode: str = ""  # that it was decided in last
+    usual_seconds: float | None = None  # how long the same work takes when all is well
+    tags: dict[str, str] | None = None  # of the work on its platform; None: not asked
     storm: str = ""  # the incident of the storm that it belongs to
     recovered_at: datetime | None = None  # good again, by whomever, seen after it was closed
     waiting_since: datetime | None = None
     waiting_for: str = ""
+    waiting_reason: str = ""
     renewals: int = 0  # how often our own token was renewed for it
     resumes: int = 0  # how often its healing was gone and taken up again
     closing: IncidentState | None = None  # what it becomes once everything borrowed is back

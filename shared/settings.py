@@ -47,9 +47,13 @@ class Settings(msgspec.Struct, frozen=True):
 
     targets: Targets
     workspace_tokens: dict[str, str]
-    mode: Mode
+    mode: Mode | None  # None: the policy's own
     enabled: bool
-    max_retries: int
+    max_retries: int | None  # None: the policy's own
+    max_cost_usd: float | None
+    policy_path: Path | None  # None: the ready policy of the mode
+    rerunnable: tuple[str, ...]
+    approval_key: str
     max_workers: int
     api_keys: tuple[ApiKey, ...]
     app_service_auth: dict[str, frozenset[Scope]]
@@ -71,14 +75,14 @@ class Settings(msgspec.Struct, frozen=True):
     source_storage_account_url: str
 
     def __repr__(self) -> str:
-        return f"Settings(mode={self.mode.value!r})"  # never a secret, wherever it is printed
+        return f"Settings(mode={self.mode!r})"  # never a secret, wherever it is printed
 
     @property
     def secrets(self) -> list[str]:
         """Every configured value that must never appear in a text."""
         values = [k.key for k in self.api_keys]
         values += list(self.workspace_tokens.values())
-        values += [self.signing_key, self.azure_access_token, self.storage_connection]
+        values += [self.signing_key, self.approval_key, self.azure_access_token, self.storage_connection]
         values += [self.source_storage_connection, *self.playbooks.values()]
         for connection in (self.storage_connection, self.source_storage_connection):
             values += [part.partition("=")[2] for part in connection.split(";") if "Key=" in part]
@@ -110,9 +114,13 @@ def load(env: Mapping[str, str]) -> Settings:
     return Settings(
         targets=targets,
         workspace_tokens=_tokens(env, targets),
-        mode=_one_of(env, "AUTO_REMEDIATION_MODE", Mode.OBSERVE),
+        mode=_mode(env, "AUTO_REMEDIATION_MODE"),
         enabled=_boolean(env, "AUTO_REMEDIATION_ENABLED", default=True),
-        max_retries=_integer(env, "AUTO_REMEDIATION_MAX_RETRIES", 5, low=0, high=50),
+        max_retries=_optional_integer(env, "AUTO_REMEDIATION_MAX_RETRIES", low=0, high=50),
+        max_cost_usd=_amount(env, "AUTO_REMEDIATION_MAX_COST_USD"),
+        policy_path=Path(env["POLICY_PATH"]) if env.get("POLICY_PATH") else None,
+        rerunnable=_patterns(env, "RERUNNABLE"),
+        approval_key=_key(env, "APPROVAL_SIGNING_KEY"),
         max_workers=_integer(env, "AUTO_REMEDIATION_MAX_WORKERS", 16, low=1, high=10_000),
         api_keys=_api_keys(env),
         app_service_auth=_app_service_auth(env),
@@ -246,10 +254,41 @@ def _integer(env: Mapping[str, str], name: str, default: int, *, low: int, high:
     return int(raw)
 
 
-def _one_of(env: Mapping[str, str], name: str, default: Mode) -> Mode:
+def _optional_integer(env: Mapping[str, str], name: str, *, low: int, high: int) -> int | None:
+    return _integer(env, name, 0, low=low, high=high) if env.get(name, "").strip() else None
+
+
+def _amount(env: Mapping[str, str], name: str) -> float | None:
+    raw = env.get(name, "").strip()
+    if not raw:
+        return None
+    try:
+        amount = float(raw)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < _LARGEST_AMOUNT:  # also false for what is not a number
+        raise ConfigurationError(f"{name}: expected an amount in USD, 0 or more, got {raw!r}")
+    return amount
+
+
+_LARGEST_AMOUNT = 1e9
+
+
+def _patterns(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
+
+def _key(env: Mapping[str, str], name: str) -> str:
+    key = env.get(name, "")
+    if key and len(key) < _MIN_KEY:
+        raise ConfigurationError(f"{name}: expected at least {_MIN_KEY} characters")
+    return key
+
+
+def _mode(env: Mapping[str, str], name: str) -> Mode | None:
     raw = env.get(name, "").strip().lower()
     if not raw:
-        return default
+        return None
     try:
         return Mode(raw)
     except ValueError:

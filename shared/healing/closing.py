@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from shared.errors import ChangeInDoubt, NothingChanged
+from shared.healing import storming, telling
 from shared.healing.context import CLOSED, Context, Step, as_json
 from shared.models import AuditEntry, Decision, Incident, Loan
 from shared.remedies.base import ABSENT, DONE, FAILED, PENDING
@@ -167,6 +168,11 @@ def _close(
     held = [name for loan in incident.loans for name in loan.locks]
     held += incident.attempt.locks if incident.attempt else []
     context.locks.release(list(dict.fromkeys(held)), incident.incident_id)
+    recovered = state in {IncidentState.HEALED, IncidentState.OBSERVED}
+    storming.conclude(context, incident, healed=recovered)
+    ended = msgspec.structs.replace(incident, state=state, outcome=words, closed_at=now)
+    # Before the incident is closed: a repeat leaves the same message once more, which is one.
+    telling.ended(context, ended)
     context.record(incident.incident_id, [*entries, closing], change)
     return CLOSED
 

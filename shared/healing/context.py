@@ -11,17 +11,28 @@ from shared.catalog.loader import Catalog, Timings
 from shared.clock import Clock
 from shared.diagnosis.classifier import Classifier
 from shared.diagnosis.gather import Gatherer
+from shared.diagnosis.history import History
 from shared.diagnosis.roots import Roots
+from shared.errors import LedgerMissing
 from shared.ledger.alerts import Alerts
 from shared.ledger.audit import Audit
 from shared.ledger.claims import Claims
 from shared.ledger.incidents import Incidents
+from shared.ledger.limits import Limits, Usage
 from shared.ledger.locks import Locks
 from shared.ledger.memory import Memory
+from shared.ledger.pause import Pauses
+from shared.ledger.spend import Spend
+from shared.ledger.storms import Storms
 from shared.models import AuditEntry, Evidence, Incident, Json
+from shared.monitoring.inventory import Inventory
+from shared.notify.links import Links
+from shared.notify.outbox import Outbox
 from shared.platforms.directory import Platforms
+from shared.policy.model import Policy
+from shared.policy.scope import Work
 from shared.redaction import Redactor
-from shared.remedies.base import Case
+from shared.remedies.base import Case, Plan
 from shared.remedies.registry import Phases
 from shared.settings import Settings
 from shared.vocabulary import Action
@@ -30,10 +41,14 @@ ACTOR = "lakemend"
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What the orchestrator does next: call the activity `next` after `seconds`."""
+    """What the orchestrator does next: call the activity `next` after `seconds`.
+
+    With an `event`, as soon as that event comes, and after `seconds` at the latest.
+    """
 
     next: str
     seconds: float = 0.0
+    event: str = ""
 
 
 CLOSED = Step("closed")
@@ -57,11 +72,32 @@ class Context(msgspec.Struct, frozen=True):
     audit: Audit
     locks: Locks
     memory: Memory
+    policy: Policy
+    history: History
+    inventory: Inventory
+    limits: Limits
+    spend: Spend
+    pauses: Pauses
+    storms: Storms
+    outbox: Outbox
+    links: Links
 
     @property
     def timings(self) -> Timings:
         """The catalog's waiting times."""
         return self.catalog.timings
+
+    def paused(self) -> str:
+        """Who stopped all automation and why, empty if nobody did."""
+        if not self.settings.enabled:
+            return "AUTO_REMEDIATION_ENABLED is false"
+        pause = self.pauses.current()
+        return pause.words() if pause else ""
+
+    def environment(self, target: str) -> str:
+        """The environment that a target is listed in."""
+        listed = self.settings.targets.by_name(target)
+        return listed.environment if listed else ""
 
     def case(
         self, incident: Incident, evidence: Evidence | None = None, error_type: str = ""
@@ -71,7 +107,7 @@ class Context(msgspec.Struct, frozen=True):
             incident_id=incident.incident_id,
             error_type=error_type,
             playbooks=self.catalog.spec(error_type).playbooks,
-            max_retries=self.settings.max_retries,
+            max_retries=self.policy.attempts.overall,
             failure=incident.failure,
             run_id=incident.run_id,
             platforms=self.platforms,
@@ -91,11 +127,12 @@ class Context(msgspec.Struct, frozen=True):
         reason: str = "",
         result: str = "",
         details: Json | None = None,
+        actor: str = ACTOR,
     ) -> AuditEntry:
-        """An audit entry of now, by us."""
+        """An audit entry of now, by us if not by somebody who is named."""
         return AuditEntry(
             at=self.clock.now(),
-            actor=ACTOR,
+            actor=actor,
             action=action.value,
             summary=summary,
             key=key,
@@ -121,6 +158,42 @@ class Context(msgspec.Struct, frozen=True):
                 incident.audit_count, incident.audit_head = head.count, head.hash
 
         return self.incidents.change(incident_id, apply)
+
+
+def find(context: Context, incident_id: str) -> Incident | None:
+    """The incident, None if it is not written (yet)."""
+    try:
+        return context.incidents.get(incident_id)
+    except LedgerMissing:
+        return None
+
+
+def work_of(context: Context, incident: Incident) -> Work:
+    """The failed work, as policy selects it."""
+    failure = incident.failure
+    target = context.settings.targets.by_name(failure.target)
+    return Work(
+        target=failure.target,
+        environment=context.environment(failure.target),
+        tags={**(target.tags if target else {}), **(incident.tags or {})},
+        kind=failure.kind,
+        resource=failure.resource,
+        name=failure.name,
+    )
+
+
+def usage_of(incident: Incident, plan: Plan, error_type: str, remedy: str) -> Usage:
+    """What the incident's next attempt would count against."""
+    key = f"{incident.incident_id}/{len(incident.attempts) + 1}"
+    return Usage(incident.incident_id, key, error_type, remedy, things_of(incident, plan.locks))
+
+
+def things_of(incident: Incident, locks: list[str]) -> tuple[str, ...]:
+    """What an attempt acts on: the failed work first, then the clusters that it locks."""
+    failure = incident.failure
+    work = f"{failure.kind.value}|{failure.target}|{failure.resource}"
+    clusters = [name for name in locks if name.startswith("cluster|")]
+    return tuple(dict.fromkeys([work, *clusters]))
 
 
 def as_json(value: Any) -> Any:  # noqa: ANN401 - any struct in, plain JSON values out

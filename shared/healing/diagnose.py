@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from msgspec.structs import replace
-
-from shared.catalog.loader import NEVER_AUTOMATED, RemedySpec
 from shared.errors import NothingChanged, PlatformRefused, PlatformThrottled
+from shared.healing.approvals import ask, waits_for
+from shared.healing.assess import Assessment, assess, waited
 from shared.healing.closing import begin_closing
 from shared.healing.context import CLOSED, Context, Step, as_json
-from shared.models import (
-    Attempt,
-    AuditEntry,
-    Decision,
-    Diagnosis,
-    Evidence,
-    EvidenceLine,
-    Incident,
-)
-from shared.policy.decide import Option, Situation, decide
-from shared.remedies.base import Case, Plan, Refusal
-from shared.remedies.playbook import playbook_for
+from shared.healing.storming import admit
+from shared.models import AuditEntry, Decision, Evidence, Incident, Json
+from shared.policy.model import Permit
 from shared.remedies.refresh_credential import is_own_expired
-from shared.remedies.registry import REMEDIES
 from shared.vocabulary import Action, DecisionKind, FailureKind, IncidentState, Reason, RunState
-
-
-class Assessment:
-    """What was found and decided at one moment."""
-
-    def __init__(
-        self,
-        evidence: Evidence,
-        diagnosis: Diagnosis,
-        decision: Decision,
-        plans: dict[str, Plan],
-        options: tuple[Option, ...],
-    ) -> None:
-        self.evidence = evidence
-        self.diagnosis = diagnosis
-        self.decision = decision
-        self.plans = plans
-        self.options = options
 
 
 def diagnose(context: Context, incident_id: str) -> Step:
@@ -56,6 +26,9 @@ def diagnose(context: Context, incident_id: str) -> Step:
         return Step("give_back")
     if incident.attempt is not None:  # taken up again in the middle of an attempt
         return Step("remediate")
+    held = _still_held(context, incident)
+    if held is not None:
+        return held
     try:
         assessment = assess(context, incident)
     except NothingChanged as error:
@@ -63,124 +36,28 @@ def diagnose(context: Context, incident_id: str) -> Step:
     return _conclude(context, incident, assessment)
 
 
-def assess(context: Context, incident: Incident) -> Assessment:
-    """What the failure is and what may be done about it now. Reads only.
-
-    Raises:
-        NothingChanged: a platform could not be asked.
-    """
-    evidence = context.gatherer.gather(incident.failure, incident.run_id, incident.members)
-    lines = [_clean(context, line) for line in evidence.lines]
-    # What the alert said counts only where the platform says nothing: it knows better.
-    if not lines and not incident.attempts:
-        lines = [_clean(context, line) for line in incident.hints]
-    diagnosis = context.classifier.classify(lines)
-    evidence.retry_after = evidence.retry_after or _told_to_wait(diagnosis)
-    plans, options = _options(context, incident, evidence, diagnosis)
-    decision = decide(_situation(context, incident, evidence, diagnosis, options))
-    return Assessment(evidence, diagnosis, decision, plans, options)
-
-
-def _told_to_wait(diagnosis: Diagnosis) -> float | None:
-    """Seconds that the platform asked for in its words, None if it did not."""
-    for line in diagnosis.lines:
-        match = _RETRY_AFTER.search(line.message[:20_000])
-        if match:
-            return min(float(match.group(1)), _LONGEST_PAUSE)
-    return None
-
-
-_RETRY_AFTER = re.compile(r"retry[- _]?after[^0-9\n]{0,20}(\d{1,6})(?!\d)", re.IGNORECASE)
-_LONGEST_PAUSE = 3600.0
-
-
-def _clean(context: Context, line: EvidenceLine) -> EvidenceLine:
-    return replace(line, message=context.redactor.text(line.message))
-
-
-def _options(
-    context: Context, incident: Incident, evidence: Evidence, diagnosis: Diagnosis
-) -> tuple[dict[str, Plan], tuple[Option, ...]]:
-    plans: dict[str, Plan] = {}
-    options: list[Option] = []
-    if evidence.state is not RunState.FAILED:
-        return plans, ()
-    case = context.case(incident, evidence, diagnosis.error_type)
-    for spec in _remedies(context, case, diagnosis):
-        tries = sum(_same(attempt, diagnosis, spec.remedy) for attempt in incident.attempts)
-        plan = REMEDIES[spec.remedy].plan(case, incident.attempts)
-        if isinstance(plan, Refusal):
-            options.append(Option(spec, tries, plan.reason, plan.busy))
-            continue
-        plans[spec.remedy] = plan
-        options.append(Option(spec, tries, locked_by=_locked_by(context, incident, plan)))
-    return plans, tuple(options)
-
-
-def _remedies(context: Context, case: Case, diagnosis: Diagnosis) -> list[RemedySpec]:
-    """The remedies of an error type: the one that fits best first, or a playbook for them all."""
-    automated = diagnosis.error_type not in NEVER_AUTOMATED and not diagnosis.hands_off
-    listed = context.catalog.remedies(
-        diagnosis.error_type, diagnosis.prefer, hands_off=diagnosis.hands_off
-    )
-    if automated and playbook_for(case):
-        first = listed[0] if listed else _PLAYBOOK
-        return [replace(first, remedy="playbook", honor_retry_after=False)]
-    return listed
-
-
-_PLAYBOOK = RemedySpec("playbook", attempts=1, backoff=(0.0,))
-
-
-def _same(attempt: Attempt, diagnosis: Diagnosis, remedy: str) -> bool:
-    return attempt.error_type == diagnosis.error_type and attempt.remedy == remedy
-
-
-def _locked_by(context: Context, incident: Incident, plan: Plan) -> str:
-    holders = (context.locks.holder(name) for name in plan.locks)
-    return next((h for h in holders if h and h != incident.incident_id), "")
-
-
-def _situation(
-    context: Context,
-    incident: Incident,
-    evidence: Evidence,
-    diagnosis: Diagnosis,
-    options: tuple[Option, ...],
-) -> Situation:
-    timings, settings = context.timings, context.settings
-    return Situation(
-        enabled=settings.enabled,
-        mode=settings.mode,
-        state=evidence.state,
-        platform_retrying=evidence.platform_retrying,
-        diagnosis=diagnosis,
-        spec=context.catalog.spec(diagnosis.error_type),
-        options=options,
-        tries_in_all=len(incident.attempts),
-        max_retries=settings.max_retries,
-        waited=_waited(incident, context.clock.now()),
-        wait_ceiling=timings.wait_ceiling,
-        wait_interval=timings.wait_interval,
-        hold_ceiling=timings.hold_ceiling,
-        hold_interval=timings.hold_interval,
-        retry_after=evidence.retry_after,
-    )
-
-
-def _waited(incident: Incident, now: datetime) -> float:
-    return (now - incident.waiting_since).total_seconds() if incident.waiting_since else 0.0
+def _still_held(context: Context, incident: Incident) -> Step | None:
+    """Where a hold goes on no platform need be asked: in a storm it has enough to do."""
+    decision, diagnosis = incident.decision, incident.diagnosis
+    if decision is None or decision.kind is not DecisionKind.HOLD or diagnosis is None:
+        return None
+    if decision.reason is Reason.PAUSED and context.paused():
+        patient = waited(incident, context.clock.now()) <= context.timings.hold_ceiling
+        return Step("diagnose", context.timings.hold_interval) if patient else None
+    if decision.reason is not Reason.STORM:
+        return None
+    admission = admit(context, incident, diagnosis.error_type)
+    return Step("diagnose", admission.delay) if admission.held and not admission.over else None
 
 
 def _not_answered(context: Context, incident: Incident, error: NothingChanged) -> Step:
     """The platform could not be asked: wait and ask again, escalate after the wait's ceiling."""
     if is_own_expired(error):
         return _renew(context, incident, error)
-    if _waited(incident, context.clock.now()) > context.timings.wait_ceiling:
+    if waited(incident, context.clock.now()) > context.timings.wait_ceiling:
         decision = Decision(DecisionKind.ESCALATE, Reason.WAITED_TOO_LONG, note=str(error))
         return begin_closing(context, incident, IncidentState.ESCALATED, decision, str(error))
-    waited = _waited(incident, context.clock.now())
-    if isinstance(error, PlatformRefused) and waited > context.timings.ready_timeout:
+    if isinstance(error, PlatformRefused) and _refused_long(context, incident):
         decision = Decision(DecisionKind.ESCALATE, Reason.NOT_FOUND, note=str(error))
         words = f"the platform does not let us look: {error}"
         return begin_closing(context, incident, IncidentState.ESCALATED, decision, words)
@@ -194,6 +71,10 @@ def _not_answered(context: Context, incident: Incident, error: NothingChanged) -
         Action.DECIDED, words, key, reason=decision.reason.value, result=decision.kind.value
     )
     return _wait(context, incident, decision, [entry])
+
+
+def _refused_long(context: Context, incident: Incident) -> bool:
+    return waited(incident, context.clock.now()) > context.timings.ready_timeout
 
 
 def _renew(context: Context, incident: Incident, error: NothingChanged) -> Step:
@@ -224,11 +105,14 @@ EXPIRED = "CredentialExpired"
 
 def _conclude(context: Context, incident: Incident, found: Assessment) -> Step:
     decision = found.decision
-    entries = _entries(context, incident, found)
+    open_question = waits_for(incident, found.option)
+    entries = [] if open_question else _entries(context, incident, found)
     incident = _remember(context, incident, found)
     if decision.kind is DecisionKind.ACT:
         context.record(incident.incident_id, entries, _planned(decision, context.clock.now()))
         return Step("remediate", decision.delay)
+    if decision.kind is DecisionKind.ASK:
+        return ask(context, incident, found, entries)
     if decision.kind in {DecisionKind.WAIT, DecisionKind.HOLD}:
         return _wait(context, incident, decision, entries)
     state, words = _end(decision)
@@ -245,21 +129,28 @@ def _by_us(incident: Incident, evidence: Evidence) -> bool:
 
 
 def _end(decision: Decision) -> tuple[IncidentState, str]:
-    if decision.kind is DecisionKind.OBSERVE:
-        state = IncidentState.OBSERVED
-        if decision.reason is Reason.STOPPED_BY_SOMEBODY:
-            state = IncidentState.CANCELLED
-        return state, decision.note or f"would have done: {decision.remedy}"
-    if decision.kind is DecisionKind.ASK:
-        return IncidentState.ESCALATED, f"{decision.remedy} needs an approval"
-    return IncidentState.ESCALATED, decision.note
+    if decision.kind is not DecisionKind.OBSERVE:
+        return IncidentState.ESCALATED, decision.note
+    if decision.reason is Reason.STOPPED_BY_SOMEBODY:
+        return IncidentState.CANCELLED, decision.note
+    return IncidentState.OBSERVED, decision.note or f"would have done: {decision.remedy}"
 
 
 def _entries(context: Context, incident: Incident, found: Assessment) -> list[AuditEntry]:
-    entries = [_decided(context, incident, found)]
+    entries = [_decided(context, incident, found), *_joined_storm(context, incident, found)]
     if found.evidence.state is RunState.FAILED and _news(incident, found):
         entries.insert(0, _diagnosed(context, incident, found))
     return entries
+
+
+def _joined_storm(context: Context, incident: Incident, found: Assessment) -> list[AuditEntry]:
+    storm = found.admission.storm
+    if not storm or storm == incident.storm:
+        return []
+    how = "is let through to try" if found.admission.probe else "is held by it"
+    words = f"Belongs to the storm {storm} and {how}"
+    details = {"storm": storm}
+    return [context.entry(Action.STORM_JOINED, words, f"storm-{storm}", details=details)]
 
 
 def _news(incident: Incident, found: Assessment) -> bool:
@@ -301,16 +192,19 @@ def _decided(context: Context, incident: Incident, found: Assessment) -> AuditEn
         target=incident.failure.key,
         reason=decision.reason.value,
         result=decision.kind.value,
-        details={
-            "mode": context.settings.mode.value,
-            "state": found.evidence.state.value,
-            "error_type": found.diagnosis.error_type,
-            "confidence": found.diagnosis.confidence,
-            "tries": len(incident.attempts),
-            "options": [as_json(option) for option in found.options],
-            "delay_seconds": decision.delay,
-        },
+        details=_inputs(found),
     )
+
+
+def _inputs(found: Assessment) -> Json:
+    """What the decision was made on: the situation without what the diagnosis has said already."""
+    told = as_json(found.situation)
+    told.pop("spec")
+    diagnosis = told.pop("diagnosis")
+    told["error_type"], told["confidence"] = diagnosis["error_type"], diagnosis["confidence"]
+    told["risk"] = found.situation.spec.risk
+    told["delay_seconds"], told["would"] = found.decision.delay, found.decision.would
+    return dict(told)
 
 
 def _decision_words(found: Assessment) -> str:
@@ -320,12 +214,16 @@ def _decision_words(found: Assessment) -> str:
     if decision.kind is DecisionKind.ACT:
         return f"Will {what}" + (f", in {decision.delay:g} s" if decision.delay else "")
     if decision.reason is Reason.OBSERVE_MODE:
-        return f"Observe mode: would {what}, after {decision.delay:g} s"
+        would = "would ask whether to" if decision.would == Permit.ASK else "would"
+        would = "would only note, not" if decision.would == Permit.OBSERVE else would
+        return f"Observe mode: {would} {what}, after {decision.delay:g} s"
+    if decision.reason is Reason.NOT_PERMITTED:
+        return f"Not permitted by policy: would {what}"
     words = {
         DecisionKind.ASK: "Needs an approval to",
         DecisionKind.OBSERVE: "Nothing to do:",
         DecisionKind.WAIT: "Waits:",
-        DecisionKind.HOLD: "Held: automation is paused",
+        DecisionKind.HOLD: "Held:",
         DecisionKind.ESCALATE: "Goes to a person:",
     }
     return f"{words[decision.kind]} {what}".strip()
@@ -342,13 +240,16 @@ def _remember(context: Context, incident: Incident, found: Assessment) -> Incide
         if found.evidence.state is RunState.FAILED:
             fresh.diagnosis = found.diagnosis
             fresh.guidance = list(context.catalog.spec(found.diagnosis.error_type).guidance)
+        fresh.mode = found.situation.mode.value
+        fresh.usual_seconds, fresh.tags = incident.usual_seconds, incident.tags
+        fresh.storm = found.admission.storm or fresh.storm
         if found.evidence.run_id:
             fresh.run_id = found.evidence.run_id
         for alias in _seen(fresh, found.evidence):
             if alias not in fresh.aliases:
                 fresh.aliases.append(alias)
         if found.decision.kind not in {DecisionKind.WAIT, DecisionKind.HOLD}:
-            fresh.waiting_since, fresh.waiting_for = None, ""
+            fresh.waiting_since, fresh.waiting_for, fresh.waiting_reason = None, "", ""
 
     return context.incidents.change(incident.incident_id, change)
 
@@ -375,9 +276,14 @@ def _wait(
     context: Context, incident: Incident, decision: Decision, entries: list[AuditEntry]
 ) -> Step:
     def change(fresh: Incident) -> None:
+        now = context.clock.now()
         fresh.state = IncidentState.WAITING
-        fresh.waiting_since = fresh.waiting_since or context.clock.now()
+        if fresh.waiting_reason != decision.reason:  # patience is for one thing, not for all
+            fresh.waiting_since = None
+        fresh.waiting_since = fresh.waiting_since or now
+        fresh.waiting_reason = decision.reason.value
         fresh.waiting_for = decision.note or decision.reason.value
+        fresh.planned_for = now + timedelta(seconds=decision.delay)
 
     context.record(incident.incident_id, entries, change)
     return Step("diagnose", decision.delay)

@@ -13,9 +13,9 @@ import msgspec
 from msgspec.structs import replace
 
 from shared.diagnosis.roots import Located
-from shared.errors import LedgerMissing, NothingChanged, PlatformRefused
+from shared.errors import NothingChanged, PlatformRefused
 from shared.healing.closing import begin_closing
-from shared.healing.context import Context
+from shared.healing.context import Context, find
 from shared.ledger.alerts import StoredAlert
 from shared.ledger.claims import Claim
 from shared.ledger.incidents import new_incident_id
@@ -167,14 +167,6 @@ def knows(incident: Incident, failure: Failure) -> bool:
     return failure.occurrence in known | {member.occurrence for member in incident.members}
 
 
-def find(context: Context, incident_id: str) -> Incident | None:
-    """The incident, None if it is not written (yet)."""
-    try:
-        return context.incidents.get(incident_id)
-    except LedgerMissing:
-        return None
-
-
 def _ensure(context: Context, claim: Claim, item: Located) -> Incident:
     """The claim's incident; written by whoever comes first, its owner or one who joins."""
     existing = find(context, claim.incident_id)
@@ -194,6 +186,7 @@ def _ensure(context: Context, claim: Claim, item: Located) -> Incident:
         alerts=[claim.owner],
         hints=list(item.hints),
         run_id=root.occurrence.partition("/")[0],
+        environment=context.environment(root.target),
     )
     context.incidents.open(incident)
     words = f"Opened for {root.label}"

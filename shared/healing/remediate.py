@@ -10,9 +10,11 @@ from __future__ import annotations
 from shared.diagnosis.libraries import label
 from shared.errors import ChangeInDoubt, NothingChanged, PlatformThrottled, PlatformUnavailable
 from shared.healing.closing import begin_closing
-from shared.healing.context import CLOSED, Context, Step
-from shared.healing.diagnose import assess
+from shared.healing.context import CLOSED, Context, Step, usage_of
+from shared.healing import telling
+from shared.healing.assess import Assessment, assess
 from shared.healing.verify import claim_line, end_attempt, note_progress
+from shared.ledger.limits import Usage
 from shared.models import Attempt, AuditEntry, Decision, Incident, Intent, Json, Loan
 from shared.policy.decide import hold
 from shared.remedies.base import ABSENT, FAILED, Look, Plan
@@ -56,23 +58,53 @@ def _begin(context: Context, incident: Incident) -> Step:
     plan = found.plans[decision.remedy]
     if context.locks.acquire(plan.locks, incident.incident_id, context.timings.lease):
         return Step("diagnose")
-    attempt = _new_attempt(context, incident, plan, found.diagnosis.error_type)
+    usage = usage_of(incident, plan, found.diagnosis.error_type, decision.remedy)
+    if not _reserve(context, found, usage):
+        context.locks.release(plan.locks, incident.incident_id)
+        return Step("diagnose")
+    attempt = _new_attempt(context, incident, plan, found)
     opened = _open_attempt(context, incident, attempt, plan)
     if opened is None:  # another copy of this activity was faster
         return Step("remediate", context.timings.doubt_interval)
+    telling.started(context, opened)
     return _act(context, opened, opened.attempts[attempt.number - 1])
 
 
-def _new_attempt(context: Context, incident: Incident, plan: Plan, error_type: str) -> Attempt:
+def _reserve(context: Context, found: Assessment, usage: Usage) -> bool:
+    """Count the attempt and its cost before it is made, so that ceilings hold in a race.
+
+    Both are counted once for the attempt's key. What is counted for an attempt that then dies
+    before it begins stays counted: the error is to do less.
+    """
+    option, policy = found.option, context.policy
+    cost = option.cost_usd if option else 0.0
+    if not context.spend.reserve(usage.key, cost, policy.cost.usd_per_day):
+        return False
+    limited = policy.blast_radius.percent_of_targets < _ALL
+    known = context.inventory.known() if limited else None
+    if context.limits.begin(policy, usage, known):
+        context.spend.release(usage.key)
+        return False
+    return True
+
+
+_ALL = 100.0
+
+
+def _new_attempt(context: Context, incident: Incident, plan: Plan, found: Assessment) -> Attempt:
+    question, option = incident.question, found.option
+    approved = found.decision.reason is Reason.APPROVED and question is not None
     return Attempt(
         number=len(incident.attempts) + 1,
-        error_type=error_type,
+        error_type=found.diagnosis.error_type,
         remedy=incident.planned,
         phases=list(plan.phases),
         started_at=context.clock.now(),
         summary=plan.summary,
         locks=list(plan.locks),
         memo=dict(plan.memo),
+        cost_usd=option.cost_usd if option else 0.0,
+        approved_by=question.answered_by if approved and question else "",
     )
 
 
@@ -86,7 +118,13 @@ def _open_attempt(
         f"attempt-{attempt.number}",
         target=incident.failure.key,
         reason=attempt.error_type,
-        details={"remedy": attempt.remedy, "phases": attempt.phases, "memo": attempt.memo},
+        details={
+            "remedy": attempt.remedy,
+            "phases": attempt.phases,
+            "memo": attempt.memo,
+            "cost_usd": attempt.cost_usd,
+            "approved_by": attempt.approved_by,
+        },
     )
 
     won = False
@@ -97,6 +135,8 @@ def _open_attempt(
         if not won:
             return
         fresh.attempts.append(attempt)
+        if fresh.question is not None and attempt.approved_by:
+            fresh.question.used = True
         _borrow(fresh, plan)
         fresh.state = IncidentState.REMEDIATING
         fresh.planned, fresh.planned_for, fresh.waiting_for = "", None, ""
@@ -135,7 +175,7 @@ def _too_long(context: Context, attempt: Attempt) -> bool:
 
 
 def _act(context: Context, incident: Incident, attempt: Attempt) -> Step:
-    held = hold(context.settings.enabled, context.settings.mode)
+    held = hold(context.paused(), context.policy.mode, attempt.approved_by)
     if held is not None:
         return _hold(context, incident, attempt, held)
     ours = _intend(context, incident, attempt)

@@ -6,8 +6,10 @@ from msgspec.structs import replace
 
 from shared.errors import NothingChanged
 from shared.healing.closing import begin_closing
-from shared.healing.context import CLOSED, Context, Step
+from shared.healing import storming
+from shared.healing.context import CLOSED, Context, Step, things_of
 from shared.ledger.claims import Claim
+from shared.ledger.limits import Usage
 from shared.models import Attempt, AuditEntry, Decision, Incident, Json
 from shared.remedies.base import ABSENT, DONE, FAILED, READY, RUN, WAIT, Look, Phase
 from shared.remedies.refresh_credential import is_own_expired
@@ -80,6 +82,8 @@ def end_attempt(context: Context, incident_id: str, verdict: Verdict, note: str)
         mine.verdict, mine.verdict_note = verdict, note
         mine.ended_at = context.clock.now()
 
+    # Before the verdict is written: a repeat finds the attempt still open and counts again, once.
+    _count(context, incident, attempt, healed=verdict is Verdict.HEALED)
     incident = context.record(incident_id, [entry], change)
     _release(context, incident, attempt)
     if verdict is Verdict.HEALED:
@@ -91,6 +95,22 @@ def end_attempt(context: Context, incident_id: str, verdict: Verdict, note: str)
         decision = Decision(DecisionKind.ESCALATE, Reason.WAITED_TOO_LONG, note=note)
         return begin_closing(context, incident, IncidentState.ESCALATED, decision, note)
     return Step("diagnose")
+
+
+def _count(context: Context, incident: Incident, attempt: Attempt, *, healed: bool) -> None:
+    """Tell breakers and storm how the attempt ended. May be repeated."""
+    usage = Usage(
+        incident.incident_id,
+        f"{incident.incident_id}/{attempt.number}",
+        attempt.error_type,
+        attempt.remedy,
+        things_of(incident, attempt.locks),
+    )
+    for why in context.limits.conclude(context.policy, usage, healed=healed):
+        key = f"breaker-{attempt.number}-{why.partition(':')[0]}"
+        entry = context.entry(Action.BREAKER_OPENED, f"Circuit breaker opened for {why}", key)
+        context.record(incident.incident_id, [entry])
+    storming.conclude(context, incident, healed=healed)
 
 
 def _release(context: Context, incident: Incident, attempt: Attempt) -> None:

@@ -9,7 +9,7 @@ from shared.errors import LedgerMissing
 from shared.healing.closing import abandon, begin_closing
 from shared.healing.context import CLOSED, Context
 from shared.models import Incident
-from shared.vocabulary import Action, IncidentState
+from shared.vocabulary import Action, FailureKind, IncidentState
 
 _MAX_RESUMES = 5
 
@@ -31,6 +31,8 @@ def quiet_incidents(context: Context) -> Iterator[Incident]:
             continue
         if incident.state.closed:
             context.incidents.forget_open(incident_id)
+            continue
+        if incident.failure.kind is FailureKind.STORM:  # nothing heals it but its members' probes
             continue
         due = max(incident.updated_at, incident.planned_for or incident.updated_at)
         if now - due > timedelta(seconds=context.timings.orphan_after):

@@ -144,6 +144,10 @@ class WorkspaceApi:
         ]
         return str(jobs[0]["job_id"]) if len(jobs) == 1 else ""
 
+    def jobs(self) -> Iterator[Row]:
+        """All jobs of the workspace, without their tasks."""
+        return self._paged("/api/2.2/jobs/list", "jobs", limit=100)
+
     def node_types(self) -> set[str]:
         """Ids of the node types that the workspace offers and that have not been retired."""
         listed = self._get("/api/2.1/clusters/list-node-types").get("node_types") or []

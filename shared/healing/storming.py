@@ -1,0 +1,145 @@
+"""What storms mean to incidents: counted, declared, held, let go, ended.
+
+A storm is an incident of its own, which nothing remediates: its members' probes do.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shared.healing import telling
+from shared.healing.context import Context, find
+from shared.ledger.incidents import new_incident_id
+from shared.models import Failure, Incident
+from shared.policy.storms import FREE, Admission, Storm, StormState
+from shared.vocabulary import Action, FailureKind, IncidentState
+
+_MOST_MEMBERS = 2_000  # looked at by one sweep
+
+
+def note_failure(context: Context, incident: Incident, error_type: str) -> None:
+    """Count a failure of this kind; declares a storm where there are too many."""
+    if incident.attempts or incident.failure.kind is FailureKind.STORM:
+        return
+    target, storms, terms = incident.failure.target, context.storms, context.policy.storm
+    storms.note(target, error_type, incident.incident_id, incident.opened_at)
+    members = storms.brewing(terms, target, error_type)
+    if members:
+        _declare(context, target, error_type, len(members))
+
+
+def admit(context: Context, incident: Incident, error_type: str) -> Admission:
+    """Whether an incident may go on, or waits for the end of a storm of its kind."""
+    if incident.failure.kind is FailureKind.STORM:
+        return FREE
+    terms, target = context.policy.storm, incident.failure.target
+    return context.storms.admit(terms, target, error_type, incident.incident_id)
+
+
+def conclude(context: Context, incident: Incident, *, healed: bool) -> None:
+    """Tell the storm how a member's attempt, or the member itself, ended."""
+    diagnosis = incident.diagnosis
+    if diagnosis is None or not incident.storm:
+        return
+    target, kind = incident.failure.target, diagnosis.error_type
+    terms = context.policy.storm
+    changed = context.storms.conclude(terms, target, kind, incident.incident_id, healed=healed)
+    if not changed:
+        return
+    action = Action.STORM_RELEASED if healed else Action.STORM_PROBED
+    result = "healed: the others are let go gradually" if healed else "failed: the storm goes on"
+    words = f"The probe {incident.incident_id} {result}"
+    entry = context.entry(action, words, f"probe-{incident.incident_id}-{len(incident.attempts)}")
+    context.record(incident.storm, [entry])
+
+
+def end_storms(context: Context) -> int:
+    """End the storms whose members are all closed, give up those that last too long."""
+    ended = 0
+    for storm in context.storms.on():
+        if find(context, storm.incident_id) is None:  # whoever declared it died of it
+            _open_incident(context, storm, f"many failures of {storm.error_type}", 0)
+        members = _members(context, storm)
+        stuck = next((m for m in members if m.incident_id == storm.probe), None)
+        if stuck is not None and stuck.state.closed:
+            conclude(context, stuck, healed=stuck.state is IncidentState.HEALED)
+        if all(member.state.closed for member in members):
+            ended += _end(context, storm, members, StormState.OVER)
+        elif _too_long(context, storm):
+            ended += _end(context, storm, members, StormState.GIVEN_UP)
+    return ended
+
+
+def _too_long(context: Context, storm: Storm) -> bool:
+    # Twice as long as it is held: by then its members have gone to people one by one.
+    limit = timedelta(seconds=2 * context.policy.storm.gives_up)
+    return storm.opened_at is not None and context.clock.now() - storm.opened_at > limit
+
+
+def _members(context: Context, storm: Storm) -> list[Incident]:
+    found = []
+    for incident_id in context.storms.members(storm, _MOST_MEMBERS):
+        incident = find(context, incident_id)
+        if incident is not None and incident.storm == storm.incident_id:
+            found.append(incident)
+    return found
+
+
+def _declare(context: Context, target: str, error_type: str, count: int) -> None:
+    now = context.clock.now()
+    wanted = new_incident_id(now, f"storm|{target}|{error_type}")
+    if context.storms.declare(target, error_type, wanted) != wanted:
+        return
+    minutes = context.policy.storm.within / 60
+    words = f"{count} failures of {error_type} in {target} within {minutes:g} min"
+    _open_incident(context, context.storms.read(target, error_type), words, count)
+
+
+def _open_incident(context: Context, storm: Storm, words: str, members: int) -> None:
+    """The incident that stands for a storm; may be repeated."""
+    now = storm.opened_at or context.clock.now()
+    occurrence = now.strftime("%Y%m%dT%H%M%S")
+    root = Failure(FailureKind.STORM, storm.target, storm.error_type, occurrence)
+    incident = Incident(
+        incident_id=storm.incident_id,
+        state=IncidentState.WAITING,
+        failure=root,
+        opened_at=now,
+        updated_at=now,
+        owner="storm",
+        waiting_for="a probe to heal",
+        environment=context.environment(storm.target),
+        guidance=_GUIDANCE,
+    )
+    context.incidents.open(incident)
+    held = f"{words}. They are held; one at a time is tried"
+    entry = context.entry(Action.STORM_DECLARED, held, "declared", target=root.key)
+    telling.storm_declared(context, incident, words, members)
+    context.record(storm.incident_id, [entry])
+
+
+_GUIDANCE = [
+    "Look at the platform's own status page and its service health alerts for the region.",
+    "Look for one cause that all members share: a gateway, a network change, a credential, a quota.",
+    "When the cause is mended, the next probe heals and the members are let go by themselves.",
+    "Pause automation if they must not be run again now.",
+]
+
+
+def _end(context: Context, storm: Storm, members: list[Incident], state: StormState) -> bool:
+    if not context.storms.end(storm, state):
+        return False
+    healed = sum(member.state is IncidentState.HEALED for member in members)
+    over = state is StormState.OVER
+    words = f"{len(members)} members: {healed} healed, {len(members) - healed} not"
+    closing = IncidentState.HEALED if over and healed else IncidentState.ESCALATED
+
+    def change(incident: Incident) -> None:
+        incident.state, incident.closed_at = closing, context.clock.now()
+        incident.outcome, incident.waiting_for = words, ""
+
+    action = Action.CLOSED if closing is IncidentState.HEALED else Action.ESCALATED
+    entry = context.entry(action, f"The storm is {state.value}: {words}", "ended")
+    incident = context.record(storm.incident_id, [entry], change)
+    telling.storm_over(context, incident, words, len(members), healed)
+    return True

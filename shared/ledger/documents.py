@@ -1,0 +1,65 @@
+"""Small documents in the state table, changed under optimistic locking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from shared.clock import Clock
+from shared.errors import LedgerConflict, LedgerUnavailable
+from shared.ledger.tables import Table, chunked, digest, joined
+
+T = TypeVar("T", bound=msgspec.Struct)
+R = TypeVar("R")
+
+_TRIES = 60
+_LONGEST_PAUSE = 0.2  # seconds between two tries
+
+
+class Documents:
+    """Documents by scope and name. What was never written has its type's defaults."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+
+    def read(self, scope: str, name: str, shape: type[T]) -> T:
+        """The document as it is now."""
+        return self._read(scope, name, shape)[0]
+
+    def change(self, scope: str, name: str, shape: type[T], change: Callable[[T], R]) -> R:
+        """Change a document; `change` may be called more than once, its last answer counts.
+
+        Raises:
+            LedgerUnavailable: storage did not answer, or too many writers were in each other's way.
+        """
+        for turn in range(_TRIES):
+            document, etag = self._read(scope, name, shape)
+            before = msgspec.json.encode(document)
+            answer = change(document)
+            after = msgspec.json.encode(document)
+            if after == before:
+                return answer
+            try:
+                self._write(scope, name, after.decode(), etag)
+            except LedgerConflict:
+                self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
+                continue
+            return answer
+        raise LedgerUnavailable(f"too many writers on {scope}")
+
+    def _read(self, scope: str, name: str, shape: type[T]) -> tuple[T, str]:
+        entity = self._table.get(scope, digest(name))
+        if entity is None:
+            return shape(), ""
+        return msgspec.json.decode(joined(entity), type=shape), entity["etag"]
+
+    def _write(self, scope: str, name: str, text: str, etag: str) -> None:
+        keys = {"PartitionKey": scope, "RowKey": digest(name), "name": name[:1000]}
+        row = {**keys, **chunked(text)}
+        if etag:
+            self._table.replace(row, etag)
+        else:
+            self._table.insert(row)

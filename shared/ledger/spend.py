@@ -1,0 +1,105 @@
+"""Reservations of estimated cost: one row an attempt, in one transaction with the day's sum."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.clock import Clock
+from shared.errors import LedgerConflict, LedgerUnavailable
+from shared.ledger.tables import Entity, Table, digest
+
+_SUM = "sum"
+_TRIES = 60
+_LONGEST_PAUSE = 0.2  # seconds between two tries
+_MICROS = 1_000_000  # counted in whole millionths of a dollar: sums of floats drift
+
+
+class Spend:
+    """The spend table: a partition a UTC day."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+
+    def spent(self, now: datetime) -> float:
+        """USD reserved on the day of `now`."""
+        entity = self._table.get(_day(now), _SUM)
+        return int(entity["micros"]) / _MICROS if entity else 0.0
+
+    def reserve(self, key: str, usd: float, ceiling: float | None) -> bool:
+        """Reserve `usd` for the attempt `key`; again for the same key changes nothing.
+
+        Args:
+            key: incident and number of the attempt.
+            usd: the estimate.
+            ceiling: of the day's sum, in USD; None for no ceiling.
+
+        Returns:
+            False if the sum would exceed the ceiling; nothing is reserved then.
+        """
+        day, micros = _day(self._clock.now()), round(usd * _MICROS)
+        for turn in range(_TRIES):
+            if self._table.get(day, digest(key)) is not None:
+                return True
+            total = self._table.get(day, _SUM)
+            after = micros + (int(total["micros"]) if total else 0)
+            if ceiling is not None and after > round(ceiling * _MICROS):
+                return False
+            try:
+                self._write(day, key, micros, total, after)
+            except LedgerConflict:
+                self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
+                continue
+            return True
+        raise LedgerUnavailable("too many writers on the day's cost")
+
+    def release(self, key: str) -> None:
+        """Give a reservation of today back: its attempt did not begin."""
+        day = _day(self._clock.now())
+        for turn in range(_TRIES):
+            row, total = self._table.get(day, digest(key)), self._table.get(day, _SUM)
+            if row is None or total is None:
+                return
+            after = int(total["micros"]) - int(row["micros"])
+            try:
+                self._table.transact(
+                    [_update(_sum_row(day, after), total["etag"]), ("delete", _keys(row))]
+                )
+            except LedgerConflict:
+                self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
+                continue
+            return
+        raise LedgerUnavailable("too many writers on the day's cost")
+
+    def _write(self, day: str, key: str, micros: int, total: Entity | None, after: int) -> None:
+        row = {"PartitionKey": day, "RowKey": digest(key), "key": key[:1000], "micros": micros}
+        sum_row = _sum_row(day, after)
+        first = ("create", sum_row) if total is None else _update(sum_row, total["etag"])
+        self._table.transact([first, ("create", row)])
+
+
+def _day(now: datetime) -> str:
+    return now.strftime("%Y%m%d")
+
+
+def _sum_row(day: str, micros: int) -> Entity:
+    return {"PartitionKey": day, "RowKey": _SUM, "micros": micros}
+
+
+def _keys(row: Entity) -> Entity:
+    return {"PartitionKey": row["PartitionKey"], "RowKey": row["RowKey"]}
+
+
+def _update(row: Entity, etag: str) -> tuple[str, Entity, Entity]:
+    from azure.core import MatchConditions
+    from azure.data.tables import UpdateMode
+
+    return (
+        "update",
+        row,
+        {
+            "mode": UpdateMode.REPLACE,
+            "etag": etag,
+            "match_condition": MatchConditions.IfNotModified,
+        },
+    )
