@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from shared.ledger.alerts import Alerts
     from shared.ledger.group_writer import GroupWriter
     from shared.ledger.tables import Storage
+    from shared.notify.deliver import Deliverer
+    from shared.notify.outbox import Outbox
+    from shared.notify.routing import Channel
+    from shared.notify.sending import Sender
     from shared.redaction import Redactor
 
 
@@ -91,6 +95,38 @@ class Composition:
         return GroupWriter(lambda: self.alerts, self.clock.now)
 
     @cached_property
+    def channels(self) -> tuple[Channel, ...]:
+        """Where messages go."""
+        return self.settings.channels
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """The messages that are to be sent."""
+        from shared.ledger.tables import MESSAGES
+        from shared.notify.outbox import Outbox
+
+        return Outbox(
+            lambda: self.storage.table(MESSAGES),
+            self.redactor,
+            self.clock,
+            wanted=bool(self.channels),
+        )
+
+    @cached_property
+    def sender(self) -> Sender:
+        """Sends messages; loads the notification library."""
+        from shared.notify.sending import Sender
+
+        return Sender(allow_loopback=self.settings.notification_loopback)
+
+    @cached_property
+    def deliverer(self) -> Deliverer:
+        """Delivers the outbox."""
+        from shared.notify.deliver import Deliverer
+
+        return Deliverer(self.outbox, self.channels, lambda: self.sender, self.clock)
+
+    @cached_property
     def catalog(self) -> Catalog:
         """The catalog; a mistake in it is raised here, with file, line and reason."""
         from shared.catalog import loader
@@ -145,6 +181,7 @@ class Composition:
             audit=Audit(audit_table, self.redactor, clock, settings.signing_key),
             locks=Locks(storage.table(tables.STATE), clock),
             memory=Memory(storage.table(tables.STATE)),
+            outbox=self.outbox,
         )
 
 

@@ -19,6 +19,7 @@ from shared.ledger.incidents import Incidents
 from shared.ledger.locks import Locks
 from shared.ledger.memory import Memory
 from shared.models import AuditEntry, Evidence, Incident, Json
+from shared.notify.outbox import Outbox
 from shared.platforms.directory import Platforms
 from shared.redaction import Redactor
 from shared.remedies.base import Case
@@ -57,6 +58,7 @@ class Context(msgspec.Struct, frozen=True):
     audit: Audit
     locks: Locks
     memory: Memory
+    outbox: Outbox
 
     @property
     def timings(self) -> Timings:

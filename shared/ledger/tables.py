@@ -28,7 +28,8 @@ MAX_TEXT = 16_000  # half of that: a character may take two UTF-16 units
 _MAX_CHUNKS = 30
 
 ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE = "alerts", "claims", "incidents", "audit", "state"
-ALL_TABLES = (ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE)
+MESSAGES = "messages"
+ALL_TABLES = (ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE, MESSAGES)
 
 
 def digest(text: str, length: int = 32) -> str:
