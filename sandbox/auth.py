@@ -6,7 +6,7 @@ from sandbox.wire import ApiError, Call
 from sandbox.world import World
 
 PREFIX = "bearer "
-PUBLIC = ("/.well-known/", "/simple/")
+PUBLIC = ("/.well-known/", "/simple/", "/sink/")
 # A Logic App's callers are known by the signature in its address, which it checks itself.
 SIGNED = "/workflows/"
 

@@ -11,6 +11,7 @@ from sandbox.index.packages import Packages, PackagesApi
 from sandbox.logic.api import LogicApi
 from sandbox.logic.playbooks import Playbooks
 from sandbox.request_log import RequestLog
+from sandbox.sink import Sinks
 from sandbox.wire import Route
 
 DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - a made-up token for a made-up workspace
@@ -33,6 +34,7 @@ class World:
         self.factories = Factories(self.timeline, ids, self.access)
         self.playbooks = Playbooks(self.factories, self.workspace.runs, self.timeline, ids)
         self.packages = Packages()
+        self.sinks = Sinks()
         self.faults = Faults()
         self.log = RequestLog()
         self.valid_tokens = {DEFAULT_TOKEN}
@@ -42,4 +44,5 @@ class World:
             *FactoriesApi(self.factories).routes(),
             *LogicApi(self.playbooks).routes(),
             *PackagesApi(self.packages).routes(),
+            *self.sinks.routes(),
         ]

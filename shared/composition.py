@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from shared.ledger.alerts import Alerts
     from shared.ledger.group_writer import GroupWriter
     from shared.ledger.tables import Storage
+    from shared.notify.deliver import Deliverer
+    from shared.notify.outbox import Outbox
+    from shared.notify.routing import Channel
+    from shared.notify.sending import Sender
     from shared.policy.model import Policy
     from shared.redaction import Redactor
 
@@ -92,6 +96,38 @@ class Composition:
         from shared.ledger.group_writer import GroupWriter
 
         return GroupWriter(lambda: self.alerts, self.clock.now)
+
+    @cached_property
+    def channels(self) -> tuple[Channel, ...]:
+        """Where messages go."""
+        return self.settings.channels
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """The messages that are to be sent."""
+        from shared.ledger.tables import MESSAGES
+        from shared.notify.outbox import Outbox
+
+        return Outbox(
+            lambda: self.storage.table(MESSAGES),
+            self.redactor,
+            self.clock,
+            wanted=bool(self.channels),
+        )
+
+    @cached_property
+    def sender(self) -> Sender:
+        """Sends messages; loads the notification library."""
+        from shared.notify.sending import Sender
+
+        return Sender(allow_loopback=self.settings.notification_loopback)
+
+    @cached_property
+    def deliverer(self) -> Deliverer:
+        """Delivers the outbox."""
+        from shared.notify.deliver import Deliverer
+
+        return Deliverer(self.outbox, self.channels, lambda: self.sender, self.clock)
 
     @cached_property
     def catalog(self) -> Catalog:

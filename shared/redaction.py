@@ -14,19 +14,47 @@ import re2
 MASK = "[redacted]"
 _MIN_SECRET = 6  # shorter values would blank out ordinary words
 
-# Each pattern keeps its first group (what the secret was) and masks the rest.
+# What introduces a secret by its name: `password=`, `"client_secret": `, `--api-key `.
+_NAMES = (
+    r"(?:[\w.-]*(?:password|passwd|pwd|secret|api[_-]?key|access[_-]?key(?:[_-]?id)?|account[_-]?key"
+    r"|secret[_-]?key|private[_-]?key|encryption[_-]?key|subscription[_-]?key|access[_-]?token"
+    r"|refresh[_-]?token|sas[_-]?token|auth[_-]?token|bot[_-]?token|session[_-]?token"
+    r"|shared[_-]?access[_-]?signature|passphrase)"
+    r"|\btoken|account\.key\.[\w.-]+)"
+)
+_IS = r"(?:\\?[\"'])?\s*[:=]\s*"
+# Services whose address is the secret, as the notification library writes them.
+_CHANNELS = (
+    r"slack|discord|guilded|msteams|workflows?|powerautomate|tgram|telegram|mailtos?|jsons?|xmls?|forms?"
+    r"|mmosts?|rockets?|ntfys?|gotifys?|apprises?|pagerduty|opsgenie|victorops|splunk|signals?|twilio"
+    r"|webex|webexteams|wxteams|gchat|matrixs?|pover|pushover|pbul|prowl|ses|sns|sendgrid|mailgun"
+    r"|zulip|lark|feishu|dingtalk|wecombot|mqtts?|office365|o365|pagertree|spike|statuspage"
+)
+# Each pattern keeps its first group (what the secret was) and its second, and masks the rest.
 _SHAPES = (
-    r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+)[^\s\"',;]+",
+    # Whole things first, or a part of them is taken for something else.
+    r"(?s)()-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)",
+    rf"(?i)(\b(?:{_CHANNELS})://)[^\s\"'<>]+",
+    r"(?i)(\bhooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/)[^\s\"'<>]+",
+    r"(?i)(\b(?:[\w.-]*webhook\.office\.com/webhookb2|outlook\.office(?:365)?\.com/webhook)/)[^\s\"'<>]+",
+    r"(?i)(\b(?:\w+\.)?discord(?:app)?\.com/api/webhooks/)[^\s\"'<>]+",
+    r"(?i)(\bauthorization(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?(?:bearer|basic|sharedkey|digest|aws4-hmac-sha256)\s+)[^\s\"',;]+",
     r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9+/_.~-]{16,}=*",
-    (
-        r"(?i)(\b(?:account_?key|shared_?access_?key|shared_?access_?signature|password|passwd|pwd|"
-        r"client_?secret|secret|api_?key|x-api-key|access_?token|refresh_?token|token)"
-        r"[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&)}]+"
-    ),
-    r"(?i)([?&](?:sig|code|api_key|token|key)=)[^&\s\"']+",
-    r"()\bdapi[0-9a-f]{16,}(?:-\d+)?",
-    r"()\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?",
-    r"(://[^/\s:@]+:)[^/\s@]+(@)",
+    rf"(?i)({_NAMES}{_IS}\\?\")[^\"\\]*(\\?\")",
+    rf"(?i)({_NAMES}{_IS}\\?')[^'\\]*(\\?')",
+    rf"(?i)({_NAMES}{_IS})[^\s\"';&]+",
+    r"(?i)([?&;](?:sig|code|api_key|token|key|access_token|client_secret|x-amz-signature|x-amz-credential|x-amz-security-token)(?:=|%3D))[^&\s\"']+",
+    r"(?i)(\bsig(?:=|%3D))[^&\s\"']+",
+    r"(?i)()(?:dapi|dkea|dose|dsapi)[0-9a-f]{16,}(?:-\d+)?",
+    r"()eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*",
+    r"()(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}",
+    r"()(?:xox[a-z]|xapp)-[A-Za-z0-9-]{8,}",
+    r"()(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,})",
+    r"()[A-Za-z0-9+/]{86}==",  # the key of a storage account, an event hub, a Cosmos account
+    r"()[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}",  # a client secret of Entra ID
+    r"()\d{8,10}:[A-Za-z0-9_-]{35}",  # a Telegram bot
+    r"(://[^/\s:@\"']*:)[^/\s\"'<>]+(@)",
+    r"(?i)(jdbc:oracle:\w+:[^/\s]+/)[^@\s]+(@)",
     # Rows of data in DLT expectation errors: people's data is no evidence that we need.
     r"(?s)((?:Input data|Output record): ')[^']*(')",
 )
@@ -41,10 +69,15 @@ class Redactor:
 
     def text(self, value: str) -> str:
         """`value` without the secrets in it."""
-        for secret in self._secrets:
-            value = value.replace(secret, MASK)
+        value = self.values(value)
         for pattern in _COMPILED:
             value = pattern.sub(_mask, value)
+        return value
+
+    def values(self, value: str) -> str:
+        """`value` without our own configured secrets; for our own links, which carry tokens."""
+        for secret in self._secrets:
+            value = value.replace(secret, MASK)
         return value
 
     def tree(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value in, the same shape out

@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from shared.errors import ConfigurationError
+from shared.notify import routing
 from shared.targets import (
     DataFactory,
     Target,
@@ -73,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True):
     package_index_url: str
     source_storage_connection: str
     source_storage_account_url: str
+    channels: tuple[routing.Channel, ...]
+    notification_loopback: bool  # channels may be on this machine
 
     def __repr__(self) -> str:
         return f"Settings(mode={self.mode!r})"  # never a secret, wherever it is printed
@@ -84,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True):
         values += list(self.workspace_tokens.values())
         values += [self.signing_key, self.approval_key, self.azure_access_token, self.storage_connection]
         values += [self.source_storage_connection, *self.playbooks.values()]
+        values += [secret for channel in self.channels for secret in channel.secrets]
         for connection in (self.storage_connection, self.source_storage_connection):
             values += [part.partition("=")[2] for part in connection.split(";") if "Key=" in part]
         return [v for v in values if v]
@@ -111,6 +115,7 @@ def load(env: Mapping[str, str]) -> Settings:
         ConfigurationError: a value is wrong; the text names the setting and what was expected.
     """
     targets = _targets(env)
+    loopback = _boolean(env, "NOTIFICATION_ALLOW_LOOPBACK", default=False)
     return Settings(
         targets=targets,
         workspace_tokens=_tokens(env, targets),
@@ -143,6 +148,8 @@ def load(env: Mapping[str, str]) -> Settings:
         package_index_url=_endpoint(env, "PACKAGE_INDEX_URL"),
         source_storage_connection=env.get("SOURCE_STORAGE_CONNECTION", ""),
         source_storage_account_url=_endpoint(env, "SOURCE_STORAGE_ACCOUNT_URL"),
+        channels=routing.channels(env.get(routing.SETTING, ""), allow_loopback=loopback),
+        notification_loopback=loopback,
     )
 
 

@@ -29,6 +29,7 @@ class GeneralControl:
             route("POST", "/_sandbox/faults", self._add_fault),
             route("DELETE", "/_sandbox/faults", self._clear_faults),
             route("POST", "/_sandbox/forbid", self._forbid),
+            route("GET", "/_sandbox/sink/{name}", self._sink),
         ]
 
     def _reset(self, call: Call) -> Json:
@@ -64,6 +65,9 @@ class GeneralControl:
         change = access.allow if call.body.get("allow") else access.forbid
         change(call.body["kind"], str(call.body["id"]))
         return {}
+
+    def _sink(self, call: Call) -> Json:
+        return {"received": self._world.sinks.received.get(call.params["name"], [])}
 
     def _state(self, call: Call) -> Json:
         del call

@@ -28,8 +28,8 @@ MAX_TEXT = 16_000  # half of that: a character may take two UTF-16 units
 _MAX_CHUNKS = 30
 
 ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE = "alerts", "claims", "incidents", "audit", "state"
-SPEND = "spend"
-ALL_TABLES = (ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE, SPEND)
+MESSAGES, SPEND = "messages", "spend"
+ALL_TABLES = (ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE, MESSAGES, SPEND)
 
 
 def digest(text: str, length: int = 32) -> str:

@@ -1,0 +1,396 @@
+"""What Lakemend tells people: one struct for every message, and the functions that compose it.
+
+Written for who is woken at night: what failed where, what it is, what was done, what to do now,
+the evidence, a link. All texts are plain; rendering and redaction are done where they are sent.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from shared.clock import iso
+from shared.models import EvidenceLine, Incident, Question
+from shared.notify.digest import Figures
+from shared.targets import Targets
+from shared.vocabulary import IncidentState
+
+MAX_TITLE = 200
+MAX_BODY = 6_000
+_MAX_LINE = 600
+_MAX_STEPS = 8
+
+
+class MessageKind(StrEnum):
+    """What a message tells."""
+
+    STARTED = "started"
+    APPROVAL_WANTED = "approval_wanted"
+    HEALED = "healed"
+    ESCALATED = "escalated"
+    OBSERVED = "observed"  # nothing was done: observe mode, or it was no longer needed
+    STORM_DECLARED = "storm_declared"
+    STORM_OVER = "storm_over"
+    DELIVERY = "delivery"
+    DIGEST = "digest"
+    TEST = "test"
+
+
+class Severity(StrEnum):
+    """How urgent it is for people."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for `info` to 2 for `critical`."""
+        return list(Severity).index(self)
+
+
+class Link(msgspec.Struct, frozen=True):
+    """Something to open: our own address, so it is sent as it is."""
+
+    label: str
+    url: str
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing to tell.
+
+    `message_id` is the idempotency key: two messages with one id are one message. Messages with
+    the same `group` and kind may be sent as one. An empty `environment` means that it concerns all.
+    """
+
+    message_id: str
+    kind: MessageKind
+    severity: Severity
+    title: str
+    body: str
+    at: datetime
+    group: str = ""
+    environment: str = ""
+    owner: str = ""
+    target: str = ""
+    url: str = ""
+    links: tuple[Link, ...] = ()
+    incident_id: str = ""
+
+    @property
+    def own_links(self) -> tuple[Link, ...]:
+        """All that can be opened, the page with the details last."""
+        return (*self.links, *((Link("Details", self.url),) if self.url else ()))
+
+
+def owner_of(targets: Targets, incident: Incident) -> str:
+    """Who owns what failed: the target's tag `owner`, or `team`; empty when neither is there."""
+    target = targets.by_name(incident.failure.target)
+    tags = target.tags if target else {}
+    return tags.get("owner") or tags.get("team") or ""
+
+
+def started(incident: Incident, url: str, owner: str = "") -> Message:
+    """A healing has begun: what will be done, and that nobody has to do anything."""
+    attempt = incident.attempts[-1] if incident.attempts else None
+    doing = attempt.summary if attempt else incident.planned
+    return _about(
+        incident,
+        MessageKind.STARTED,
+        Severity.INFO,
+        f"Healing {_what(incident)}",
+        [("Doing", doing), ("You", "nothing to do; you hear how it ends")],
+        url,
+        owner,
+        at=incident.updated_at,
+    )
+
+
+def approval_wanted(
+    incident: Incident, question: Question, links: tuple[Link, ...], url: str = "", owner: str = ""
+) -> Message:
+    """A person is asked: what would be done, why they are asked, what it costs, until when."""
+    cost = f"about {question.cost_usd:.2f} USD" if question.cost_usd else ""
+    lines = [
+        ("Would do", question.summary),
+        ("Asked because", question.why),
+        ("Cost", cost),
+        ("Answer until", iso(question.expires_at)),
+        ("Otherwise", question.otherwise),
+    ]
+    title = f"Approval wanted: {question.summary or question.remedy}, for {_what(incident)}"
+    message = _about(
+        incident,
+        MessageKind.APPROVAL_WANTED,
+        Severity.WARNING,
+        title,
+        lines,
+        url,
+        owner,
+        at=question.asked_at,
+    )
+    identity = f"{incident.incident_id}:approval:{question.question_id}"
+    return msgspec.structs.replace(message, message_id=identity, links=links)
+
+
+_ENDINGS = {
+    IncidentState.HEALED: (MessageKind.HEALED, Severity.INFO, "Healed"),
+    IncidentState.ESCALATED: (MessageKind.ESCALATED, Severity.CRITICAL, "Needs you"),
+    IncidentState.OBSERVED: (MessageKind.OBSERVED, Severity.INFO, "Observed"),
+    IncidentState.CANCELLED: (MessageKind.OBSERVED, Severity.INFO, "Cancelled"),
+}
+
+
+def closed(incident: Incident, url: str, owner: str = "") -> Message:
+    """How an incident has ended; for an escalated one also what to do now.
+
+    Raises:
+        ValueError: the incident is not closed.
+    """
+    if incident.state not in _ENDINGS:
+        raise ValueError(f"not closed: {incident.incident_id} is {incident.state.value}")
+    kind, severity, word = _ENDINGS[incident.state]
+    lines = [("Outcome", incident.outcome), ("Tried", _tried(incident))]
+    if kind is MessageKind.ESCALATED:
+        lines += [("Do now", _steps(incident.guidance))]
+    return _about(
+        incident,
+        kind,
+        severity,
+        f"{word}: {_what(incident)}",
+        lines,
+        url,
+        owner,
+        at=incident.closed_at or incident.updated_at,
+    )
+
+
+class StormNews(msgspec.Struct, frozen=True):
+    """A storm, as messages tell it. `what` is what the members have in common."""
+
+    storm_id: str
+    what: str
+    members: int
+    environment: str
+    target: str = ""
+    sample: str = ""  # one evidence line of a member
+    released: int = 0  # members that were healed again, once it is over
+
+
+def storm_declared(storm: StormNews, url: str, at: datetime) -> Message:
+    """Many failures of one kind: probably the platform's trouble; members are held."""
+    lines = [
+        ("Failing", f"{storm.members} so far, all with {storm.what}"),
+        ("Doing", "members are held; one is probed with growing pauses"),
+        ("Do now", "check the platform's status page; members are released when a probe works"),
+        ("Evidence", storm.sample),
+    ]
+    title = f"Storm: {storm.members} failures with {storm.what}{_where(storm)}"
+    return _about_storm(storm, MessageKind.STORM_DECLARED, Severity.CRITICAL, title, lines, url, at)
+
+
+def storm_over(storm: StormNews, url: str, at: datetime) -> Message:
+    """A storm has passed: what became of its members."""
+    lines = [
+        ("Members", f"{storm.members}, of which {storm.released} are released by now"),
+        ("You", "nothing to do; members that need you are told one by one"),
+    ]
+    title = f"Storm over: {storm.what}{_where(storm)}"
+    return _about_storm(storm, MessageKind.STORM_OVER, Severity.INFO, title, lines, url, at)
+
+
+def delivery_result(  # noqa: PLR0913 - one keyword per fact that is told
+    delivery_id: str,
+    pipeline: str,
+    summary: str,
+    *,
+    good: bool,
+    at: datetime,
+    environment: str = "",
+    target: str = "",
+    owner: str = "",
+    url: str = "",
+) -> Message:
+    """How the delivery of a pipeline ended, or at which gate it stopped."""
+    word = "Delivered" if good else "Delivery stopped"
+    return Message(
+        message_id=f"{delivery_id}:delivery:{'good' if good else 'stopped'}",
+        kind=MessageKind.DELIVERY,
+        severity=Severity.INFO if good else Severity.WARNING,
+        title=_cut(f"{word}: {pipeline}", MAX_TITLE),
+        body=_body([("Result", summary)]),
+        at=at,
+        group=f"delivery:{target}",
+        environment=environment,
+        owner=owner,
+        target=target,
+        url=url,
+    )
+
+
+def digest(figures: Figures, url: str = "") -> Message:
+    """The last 24 hours in figures; one a day, to everybody."""
+    total = figures.healed + figures.escalated + figures.observed + figures.cancelled
+    lines = [
+        ("Closed", f"{total}: {figures.healed} healed, {figures.escalated} escalated,"
+         f" {figures.observed} observed, {figures.cancelled} cancelled"),
+        ("Open now", str(figures.open)),
+        ("By error type", "; ".join(f"{name} {count}" for name, count in figures.by_type)),
+        ("Slowest recoveries", "; ".join(f"{w} {_span(s)}" for w, s in figures.slowest)),
+        ("Estimated cost", f"{figures.cost_usd:.2f} USD"),
+    ]  # fmt: skip
+    day = iso(figures.until)[:10]
+    return Message(
+        message_id=f"digest:{day}",
+        kind=MessageKind.DIGEST,
+        severity=Severity.INFO,
+        title=f"Lakemend, {day}: {figures.healed} healed, {figures.escalated} escalated",
+        body=_body(lines),
+        at=figures.until,
+        url=url,
+    )
+
+
+def channel_test(identity: str, who: str, at: datetime) -> Message:
+    """A message that only shows that the channel works."""
+    return Message(
+        message_id=f"test:{identity}",
+        kind=MessageKind.TEST,
+        severity=Severity.INFO,
+        title="Lakemend: test message",
+        body=_body([("Sent by", who), ("You", "nothing to do; this channel works")]),
+        at=at,
+    )
+
+
+def _about(  # noqa: PLR0913 - the columns of a message about an incident
+    incident: Incident,
+    kind: MessageKind,
+    severity: Severity,
+    title: str,
+    lines: list[tuple[str, str]],
+    url: str,
+    owner: str,
+    *,
+    at: datetime,
+) -> Message:
+    return Message(
+        message_id=f"{incident.incident_id}:{kind.value}",
+        kind=kind,
+        severity=severity,
+        title=_cut(title, MAX_TITLE),
+        body=_body([*_facts(incident), *lines, ("Evidence", _evidence(incident))]),
+        at=at,
+        group=_group(incident),
+        environment=incident.environment,
+        owner=owner,
+        target=incident.failure.target,
+        url=url,
+        incident_id=incident.incident_id,
+    )
+
+
+def _about_storm(  # noqa: PLR0913, PLR0917 - the columns of a message about a storm
+    storm: StormNews,
+    kind: MessageKind,
+    severity: Severity,
+    title: str,
+    lines: list[tuple[str, str]],
+    url: str,
+    at: datetime,
+) -> Message:
+    return Message(
+        message_id=f"{storm.storm_id}:{kind.value}",
+        kind=kind,
+        severity=severity,
+        title=_cut(title, MAX_TITLE),
+        body=_body(lines),
+        at=at,
+        group=storm.storm_id,
+        environment=storm.environment,
+        target=storm.target,
+        url=url,
+        incident_id=storm.storm_id,
+    )
+
+
+def _group(incident: Incident) -> str:
+    """Messages about members of a storm are one group, before it is declared as well."""
+    if incident.storm:
+        return incident.storm
+    return f"{incident.failure.kind.value}:{incident.failure.target}:{_error_type(incident)}"
+
+
+def _error_type(incident: Incident) -> str:
+    return incident.diagnosis.error_type if incident.diagnosis else "not diagnosed"
+
+
+def _what(incident: Incident) -> str:
+    failure = incident.failure
+    name = failure.name or failure.resource
+    what = f"{failure.kind.value.replace('_', ' ')} {name} on {failure.target}"
+    return f"{what} ({_error_type(incident)})"
+
+
+def _facts(incident: Incident) -> list[tuple[str, str]]:
+    where = f" ({incident.environment})" if incident.environment else ""
+    found = [("Failed", f"{incident.failure.label} on {incident.failure.target}{where}")]
+    if incident.diagnosis:
+        sure = f"{incident.diagnosis.confidence:.0%} sure"
+        found.append(("It is", f"{incident.diagnosis.error_type}, {sure}"))
+        found.append(("Because", incident.diagnosis.because))
+    return found
+
+
+def _evidence(incident: Incident) -> str:
+    lines: tuple[EvidenceLine, ...] = incident.diagnosis.lines if incident.diagnosis else ()
+    if not lines:
+        return ""
+    first = lines[0]
+    return f"{first.source}: {f'[{first.code}] ' if first.code else ''}{first.message}"
+
+
+def _tried(incident: Incident) -> str:
+    said = [
+        f"{attempt.number}. {attempt.summary or attempt.remedy}: "
+        f"{attempt.verdict.value if attempt.verdict else 'not ended'}"
+        for attempt in incident.attempts
+    ]
+    return "; ".join(said) or "nothing was changed"
+
+
+def _steps(guidance: list[str]) -> str:
+    if not guidance:
+        return "look at the timeline; the catalog has no guidance for this"
+    steps = [f"\n  {n}. {_line(step)}" for n, step in enumerate(guidance[:_MAX_STEPS], 1)]
+    return "".join(steps)
+
+
+def _where(storm: StormNews) -> str:
+    return f" on {storm.target}" if storm.target else ""
+
+
+def _body(lines: list[tuple[str, str]]) -> str:
+    written = [
+        f"{label}: {_line(text) if label != 'Do now' else text}" for label, text in lines if text
+    ]
+    return _cut("\n".join(written), MAX_BODY)
+
+
+def _line(text: str) -> str:
+    """A text on one line: error texts must not look like further fields of ours."""
+    return _cut(" ".join(text.split()), _MAX_LINE)
+
+
+def _cut(text: str, longest: int) -> str:
+    mark = f" [cut, {len(text)} characters in all]"
+    return text if len(text) <= longest else text[: longest - len(mark)] + mark
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < _TWO_MINUTES else f"{seconds / 60:.0f} min"
+
+
+_TWO_MINUTES = 120
