@@ -174,6 +174,7 @@ class Stack:
             "DATABRICKS_HOST": self.sandbox_url,
             "DATABRICKS_TOKEN": TOKEN,
             "AUTO_REMEDIATION_MODE": "production",
+            "RERUNNABLE": "*",  # the sandbox's work does no harm when it runs twice
             **self._settings,
             **overrides,
         }

@@ -69,7 +69,7 @@ async def answer_link(
     from functions import approval_page
 
     ticket = await asyncio.to_thread(
-        lambda: current().context.links.read(req.route_params["token"])
+        lambda: current().links.read(req.route_params["token"])
     )
     if ticket is None:
         return page(404, approval_page.unknown())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.ledger.group_writer import GroupWriter
     from shared.ledger.tables import Storage
     from shared.notify.deliver import Deliverer
+    from shared.notify.links import Links
     from shared.notify.outbox import Outbox
     from shared.notify.routing import Channel
     from shared.notify.sending import Sender
@@ -66,7 +67,6 @@ class Composition:
         """The ledger's storage account, its tables made if they are missing."""
         from shared.errors import ConfigurationError
         from shared.ledger.tables import Storage
-    from shared.policy.model import Policy
 
         settings = self.settings
         if not settings.storage_connection and not settings.storage_account_url:
@@ -153,6 +153,13 @@ class Composition:
             settings.rerunnable,
         )
 
+    @cached_property
+    def links(self) -> Links:
+        """Addresses for messages, signed ones among them."""
+        from shared.notify.links import Links
+
+        return Links(self.settings.public_url, self.settings.approval_key)
+
     def check(self) -> None:
         """Raise what is wrong with the configuration.
 
@@ -186,7 +193,6 @@ class Composition:
         from shared.ledger.spend import Spend
         from shared.ledger.storms import Storms
         from shared.monitoring.inventory import Inventory
-        from shared.notify.links import Links
         from shared.platforms.directory import Platforms
         from shared.remedies.registry import Phases
 
@@ -220,7 +226,7 @@ class Composition:
             pauses=Pauses(documents, clock),
             storms=Storms(state, documents, clock),
             outbox=self.outbox,
-            links=Links(settings.public_url, settings.approval_key),
+            links=self.links,
         )
 
 

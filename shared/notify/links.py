@@ -40,11 +40,11 @@ class Links:
         """Where this question can be answered without a key, empty if there is no such place."""
         if not self._base or not self._key:
             return ""
-        return f"{self._base}/api/approvals/{self.sign(incident, question)}"
+        return f"{self._base}/api/approvals/{self.sign(incident.incident_id, question.question_id)}"
 
-    def sign(self, incident: Incident, question: Question) -> str:
+    def sign(self, incident_id: str, question_id: str) -> str:
         """The signed part of the link."""
-        value = f"{incident.incident_id}.{question.question_id}"
+        value = f"{incident_id}.{question_id}"
         return str(self._signer().sign(value).decode())
 
     def read(self, token: str) -> Ticket | None:

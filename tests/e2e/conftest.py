@@ -15,6 +15,7 @@ import pytest
 from devstack.processes import Stack, sandbox
 from tests.e2e.hosts import Host, StartHost
 from tests.e2e.quick_catalog import write_quick_catalog
+from tests.e2e.quick_policy import write_policy
 from tests.e2e.world import World
 
 SPEED = 10.0  # of the sandbox
@@ -39,7 +40,9 @@ def stack(
         yield None
         return
     directory = tmp_path_factory.mktemp("stack")
-    stack = Stack(directory, settings={"CATALOG_PATH": str(quick_catalog)} | QUIET)
+    policy = write_policy(directory / "policy.yaml")
+    quick = {"CATALOG_PATH": str(quick_catalog), "POLICY_PATH": str(policy)}
+    stack = Stack(directory, settings=quick | QUIET)
     stack.sandbox = sandbox(stack.ports.sandbox, directory / "sandbox.log", SPEED)
     with stack:
         yield stack

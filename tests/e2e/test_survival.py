@@ -130,7 +130,7 @@ def test_paused_nothing_is_done(start_host: StartHost) -> None:
 
 
 def test_observe_mode_says_what_it_would_have_done(start_host: StartHost) -> None:
-    host = start_host(AUTO_REMEDIATION_MODE="")  # the default
+    host = start_host(AUTO_REMEDIATION_MODE="", POLICY_PATH="", RERUNNABLE="*")  # the default
     world = host.world
     pipeline = world.pipeline()
 

@@ -1,0 +1,459 @@
+"""What keeps automation bounded, seen from outside: by what the platforms saw and the audit says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.e2e.hosts import Host, StartHost
+from tests.e2e.quick_policy import write_policy
+from tests.e2e.world import TIMEOUT_ERROR, Json, World, actions, results
+
+Guarded = Callable[..., Host]
+ASKED = {"rerunnable": []}  # nothing is declared, so production asks
+STILL_FAILS = {"status": "Failed", "activity": "Load", "error": TIMEOUT_ERROR}
+
+
+@pytest.fixture
+def guarded(start_host: StartHost, tmp_path: Path) -> Guarded:
+    """A host whose policy differs from the open one by what is given."""
+
+    def start(settings: dict[str, str] | None = None, **policy: Any) -> Host:
+        path = write_policy(tmp_path / "policy.yaml", **policy)
+        return start_host(POLICY_PATH=str(path), **(settings or {}) | {"RERUNNABLE": ""})
+
+    return start
+
+
+def fail(world: World, pipeline: str = "", **more: Any) -> tuple[str, str]:
+    """A failed run of a pipeline (a new one) with an alert about it: pipeline and alert."""
+    name = pipeline or world.pipeline()
+    return name, world.send("/azure-monitor", world.alert_on((name, world.failed_run(name, **more))))
+
+
+def asked(world: World, alert: str) -> Json:
+    """The alert's incident once it waits for somebody."""
+
+    def ready() -> Json | None:
+        listed = world.get(f"/api/alerts/{alert}").json()["incidents"]
+        incident = world.incident(listed[0]["incident_id"]) if listed else {}
+        return incident if incident.get("state") == "awaiting_approval" else None
+
+    found: Json = world.until(ready)
+    return found
+
+
+def say(world: World, incident: Json, scope: str = "approver", **body: Any) -> requests.Response:
+    content = {"question_id": incident["question"]["question_id"], "approve": True} | body
+    return world.post(f"/api/incidents/{incident['incident_id']}/approval", content, scope)
+
+
+def decided(incident: Json) -> list[tuple[str, str]]:
+    """Kind and reason of every decision."""
+    rows = [e for e in incident["timeline"] if e["action"] == "Decision Made"]
+    return [(row.get("result", ""), row.get("reason", "")) for row in rows]
+
+
+# Approvals
+
+
+def test_an_approval_in_time_lets_exactly_that_action_through(guarded: Guarded) -> None:
+    world = guarded(**ASKED).world
+    pipeline, alert = fail(world)
+    incident = asked(world, alert)
+    question = incident["question"]
+    assert question["summary"] == f"rerun pipeline {pipeline} from its failed activity"
+    assert world.reruns(pipeline) == []
+
+    assert say(world, incident, "reader").status_code == 403
+    assert say(world, incident, approve="yes").json()["field"] == "approve"
+    assert say(world, incident, question_id="another").status_code == 409
+    assert world.post("/api/incidents/nothing/approval", {"question_id": "q", "approve": True},
+                      "approver").status_code == 404
+    answer = say(world, incident, note="looked at the sink, it is safe")
+    assert answer.status_code == 202, answer.text
+
+    healed = world.incident_of(alert)
+    assert healed["state"] == "healed"
+    assert healed["attempts"][0]["approved_by"] == "approver"
+    assert len(world.reruns(pipeline)) == 1
+    assert ("act", "approved") in decided(healed)
+    given = next(e for e in healed["timeline"] if e["action"] == "Approval Given")
+    assert given["actor"] == "approver"
+    assert "it is safe" in given["summary"]
+    assert healed["audit"]["whole"]
+
+    again = say(world, incident)
+    assert again.status_code == 409
+    assert again.json()["error"] == "approver has approved it already"
+
+
+def test_ten_answers_at_once_are_one(guarded: Guarded) -> None:
+    world = guarded(**ASKED).world
+    pipeline, alert = fail(world)
+    incident = asked(world, alert)
+
+    with ThreadPoolExecutor(10) as pool:
+        codes = list(
+            pool.map(lambda n: say(world, incident, approve=n % 2 == 0).status_code, range(10))
+        )
+
+    assert sorted(codes) == [202, *[409] * 9]
+    ended = world.incident_of(alert)
+    said = [a for a in actions(ended) if a in {"Approval Given", "Approval Refused"}]
+    assert len(said) == 1
+    healed = ended["state"] == "healed"
+    assert len(world.reruns(pipeline)) == (1 if healed else 0)
+    assert healed is (said == ["Approval Given"])
+
+
+def test_a_refusal_and_silence_both_go_to_a_person(guarded: Guarded) -> None:
+    world = guarded(**ASKED, approval={"expires": 3, "look": 1}).world
+    refused_pipeline, refused_alert = fail(world)
+    silent_pipeline, silent_alert = fail(world)
+    waiting = asked(world, refused_alert)
+    assert say(world, waiting, approve=False, note="not tonight").status_code == 202
+
+    refused = world.incident_of(refused_alert)
+    assert refused["state"] == "escalated"
+    assert ("escalate", "approval_refused") in decided(refused)
+    assert "not tonight" in refused["outcome"]
+
+    silent = world.incident_of(silent_alert)
+    assert silent["state"] == "escalated"
+    assert ("escalate", "approval_expired") in decided(silent)
+    late = say(world, silent)
+    assert (late.status_code, late.json()["error"]) == (409, "this question has expired")
+    assert world.reruns(refused_pipeline) == world.reruns(silent_pipeline) == []
+
+
+def test_a_signed_link_shows_first_and_answers_once(guarded: Guarded) -> None:
+    host = guarded({"APPROVAL_SIGNING_KEY": "a-key-for-signing-links"}, **ASKED)
+    world = host.world
+    pipeline, alert = fail(world)
+    incident = asked(world, alert)
+    link = signed(host, incident)
+
+    for _ in range(3):  # scanners open links
+        shown = requests.get(link, timeout=30)
+        assert shown.status_code == 200
+        assert f"rerun pipeline {pipeline}" in shown.text
+        assert "<form" in shown.text
+    assert world.incident(incident["incident_id"])["state"] == "awaiting_approval"
+
+    assert requests.post(link, {"answer": "approve"}, timeout=30).status_code == 400
+    assert requests.post(link, {"answer": "perhaps", "name": "x"}, timeout=30).status_code == 400
+    forged = f"{link[:-2]}{'aa' if not link.endswith('aa') else 'bb'}"
+    assert requests.get(forged, timeout=30).status_code == 404
+    form = {"answer": "approve", "name": "<b>on call</b>"}
+    assert requests.post(forged, form, timeout=30).status_code == 404
+
+    done = requests.post(link, form, timeout=30)
+    assert done.status_code == 202, done.text
+    assert "<b>on call" not in done.text
+    assert requests.post(link, form, timeout=30).status_code == 409
+    healed = world.incident_of(alert)
+    assert healed["state"] == "healed"
+    assert healed["attempts"][0]["approved_by"] == "<b>on call</b> (by signed link)"
+    assert "<form" not in requests.get(link, timeout=30).text
+    assert len(world.reruns(pipeline)) == 1
+
+
+def signed(host: Host, incident: Json) -> str:
+    """The link as the message has it."""
+    from shared.composition import Composition
+    from shared.models import Incident, Question
+
+    links = Composition(host.environment).links
+    assert isinstance(incident["question"], dict)
+    token = links.sign(incident["incident_id"], incident["question"]["question_id"])
+    return f"{host.world.base_url}/api/approvals/{token}"
+
+
+def test_an_approval_survives_a_kill(guarded: Guarded) -> None:
+    host = guarded(**ASKED)
+    world = host.world
+    pipeline, alert = fail(world)
+    incident = asked(world, alert)
+    host.service.kill()
+    host.service.start()
+    assert say(world, incident).status_code == 202
+    host.service.kill()
+    host.service.start()
+
+    assert world.incident_of(alert)["state"] == "healed"
+    assert len(world.reruns(pipeline)) == 1
+
+
+def test_pilot_asks_outside_production_and_observes_in_it(guarded: Guarded) -> None:
+    world = guarded({"ENVIRONMENT": "development"}, mode="pilot").world
+    pipeline, alert = fail(world)
+    incident = asked(world, alert)
+    assert say(world, incident).status_code == 202
+    assert world.incident_of(alert)["state"] == "healed"
+    assert len(world.reruns(pipeline)) == 1
+
+    world = guarded({"ENVIRONMENT": "production"}, mode="pilot").world
+    pipeline, alert = fail(world)
+    observed = world.incident_of(alert)
+    assert observed["state"] == "observed"
+    assert decided(observed) == [("observe", "not_permitted")]
+    assert world.reruns(pipeline) == []
+
+
+# The pause
+
+
+def test_a_pause_stops_an_incident_in_its_backoff(guarded: Guarded) -> None:
+    world = guarded().world
+    pipeline, alert = fail(world)  # its backoff is 1.5 s
+    assert world.post("/api/pause", {"why": "release night"}, "reader").status_code == 403
+    assert world.post("/api/pause", {"why": " "}, "approver").json()["field"] == "why"
+    bad = {"why": "x", "until": "2020-01-01T00:00:00Z"}
+    assert world.post("/api/pause", bad, "approver").json()["field"] == "until"
+    paused = world.post("/api/pause", {"why": "release night", "minutes": 60}, "approver")
+    assert paused.status_code == 200, paused.text
+    assert world.get("/api/pause").json()["pause"]["by"] == "approver"
+
+    held = world.until(lambda: _held(world, alert))
+    assert held["decision"]["reason"] == "paused"
+    assert "paused by approver" in held["waiting_for"]
+    time.sleep(2)  # two more looks while it is paused
+    assert world.reruns(pipeline) == []
+
+    lifted = requests.delete(
+        f"{world.base_url}/api/pause", headers={"X-API-Key": world.keys["approver"]}, timeout=30
+    )
+    assert lifted.status_code == 200
+    assert world.incident_of(alert)["state"] == "healed"
+    assert len(world.reruns(pipeline)) == 1
+
+
+def _held(world: World, alert: str) -> Json | None:
+    listed = world.get(f"/api/alerts/{alert}").json()["incidents"]
+    incident = world.incident(listed[0]["incident_id"]) if listed else {}
+    held = (incident.get("decision") or {}).get("kind") == "hold"
+    return incident if held else None
+
+
+# Limits
+
+
+def test_the_breaker_opens_half_opens_and_closes(guarded: Guarded) -> None:
+    limits = {"failures": 3, "window": 600, "half_open_after": 3, "ineffective": 100}
+    world = guarded(breaker=limits, attempts={"overall": 1}).world
+    for _ in range(3):
+        _, alert = fail(world, world.pipeline(STILL_FAILS))
+        assert world.incident_of(alert)["state"] == "escalated"
+
+    stopped_pipeline, alert = fail(world)
+    stopped = world.incident_of(alert)
+    assert ("escalate", "breaker_open") in decided(stopped)
+    assert "3 remediations failed" in stopped["outcome"]
+    assert world.reruns(stopped_pipeline) == []
+
+    time.sleep(3.2)  # the breaker's own time: half open now
+    pipeline, alert = fail(world)
+    assert world.incident_of(alert)["state"] == "healed"
+    assert len(world.reruns(pipeline)) == 1
+    _, alert = fail(world)  # closed again: everything may pass
+    assert world.incident_of(alert)["state"] == "healed"
+
+
+def test_a_repair_that_works_and_does_not_last_is_stopped(guarded: Guarded) -> None:
+    world = guarded(breaker={"failures": 100, "ineffective": 3}).world
+    pipeline = world.pipeline()
+    for _ in range(3):
+        _, alert = fail(world, pipeline)
+        assert world.incident_of(alert)["state"] == "healed"
+
+    _, alert = fail(world, pipeline)
+    stopped = world.incident_of(alert)
+    assert stopped["state"] == "escalated"
+    assert "worked 3 times" in stopped["outcome"]
+    assert len(world.reruns(pipeline)) == 3
+
+
+def test_twenty_decisions_race_for_a_budget_of_five(guarded: Guarded) -> None:
+    prices = {"adf_activity_run": 0.5, "adf_integration_runtime_hour": 0.0}
+    world = guarded(cost={"usd_per_day": 5.0, "prices": prices}).world  # 2 activities: 1 USD each
+    made = [world.pipeline() for _ in range(20)]
+    runs = [(name, world.failed_run(name)) for name in made]
+
+    with ThreadPoolExecutor(10) as pool:
+        alerts = list(
+            pool.map(lambda run: world.send("/azure-monitor", world.alert_on(run)), runs)
+        )
+
+    incidents = [world.incident_of(alert) for alert in alerts]
+    healed = [one for one in incidents if one["state"] == "healed"]
+    stopped = [one for one in incidents if ("escalate", "over_budget") in decided(one)]
+    spent = sum(one["attempts"][0]["cost_usd"] for one in healed)
+    assert 0 < spent <= 5.0
+    assert spent + max(one["attempts"][0]["cost_usd"] for one in healed) > 5.0
+    assert len(healed) + len(stopped) == 20
+    assert sum(len(world.reruns(name)) for name in made) == len(healed)
+
+
+def test_the_blast_radius_holds_in_a_race(guarded: Guarded) -> None:
+    radius = {"actions_per_hour": 3, "actions_per_hour_per_target": 2}
+    world = guarded(blast_radius=radius).world
+    made = [world.pipeline() for _ in range(8)]
+    runs = [(name, world.failed_run(name)) for name in made]
+    with ThreadPoolExecutor(8) as pool:
+        alerts = list(
+            pool.map(lambda run: world.send("/azure-monitor", world.alert_on(run)), runs)
+        )
+
+    world.until(lambda: _settled(world, alerts, healed=3))
+    waiting = [_only(world, alert) for alert in alerts]
+    reasons = [one["decision"]["reason"] for one in waiting if one["state"] == "waiting"]
+    assert reasons == ["blast_radius"] * 5
+    assert sum(len(world.reruns(name)) for name in made) == 3
+
+
+def _only(world: World, alert: str) -> Json:
+    listed = world.get(f"/api/alerts/{alert}").json()["incidents"]
+    return world.incident(listed[0]["incident_id"]) if listed else {"state": "", "decision": {}}
+
+
+def _settled(world: World, alerts: list[str], *, healed: int) -> bool:
+    states = [_only(world, alert) for alert in alerts]
+    done = sum(one["state"] == "healed" for one in states)
+    waits = sum((one["decision"] or {}).get("reason") == "blast_radius" for one in states)
+    return done == healed and done + waits == len(alerts)
+
+
+def test_another_incident_waits_for_the_cooldown(guarded: Guarded) -> None:
+    world = guarded(cooldown=4).world
+    pipeline = world.pipeline()
+    _, first = fail(world, pipeline)
+    assert world.incident_of(first)["state"] == "healed"
+    _, second = fail(world, pipeline)
+    healed = world.incident_of(second)
+    assert healed["state"] == "healed"
+    assert ("wait", "cooldown") in decided(healed)
+
+
+# Where and when
+
+
+def test_scope_by_name_and_tag(guarded: Guarded) -> None:
+    scope = {"exclude": [{"pipelines": ["pl_*"]}, {"jobs": ["*"], "tags": {"lakemend": "off"}}]}
+    world = guarded(scope=scope).world
+    pipeline, alert = fail(world)
+    outside = world.incident_of(alert)
+    assert (outside["state"], outside["decision"]["reason"]) == ("observed", "out_of_scope")
+    assert world.reruns(pipeline) == []
+
+    task = {"task_key": "t", "notebook_task": {"notebook_path": "/n"}}
+    broken = {"result": "FAILED", "error": "504 Gateway Timeout"}
+    for tags, state in (({"lakemend": "off"}, "observed"), ({"lakemend": "on"}, "healed")):
+        job = world.job(task | {"new_cluster": {"num_workers": 1}}, tags=tags)
+        run = world.job_run(job, outcome={"task_key": "t", **broken}, finished=True)
+        sent = world.send("/databricks-monitor", job_alert(job, run))
+        assert world.incident_of(sent)["state"] == state
+
+
+def job_alert(job: int, run: str) -> Json:
+    return {
+        "event_type": "jobs.on_failure",
+        "workspace_id": "1",
+        "run": {"run_id": run},
+        "job": {"job_id": job, "name": "a job"},
+    }
+
+
+def test_what_fails_in_a_maintenance_window_is_looked_at_after_it(guarded: Guarded) -> None:
+    now = datetime.now(UTC)
+    start, end = now - timedelta(minutes=5), now + timedelta(seconds=6)
+    window = {"name": "upgrade", "start": start.isoformat(), "end": end.isoformat()}
+    world = guarded(windows=[window]).world
+    pipeline, alert = fail(world)
+
+    held = world.until(lambda: _held(world, alert))
+    assert held["decision"]["reason"] == "maintenance_window"
+    assert "maintenance window upgrade" in held["waiting_for"]
+    assert world.reruns(pipeline) == []
+    healed = world.incident_of(alert)
+    assert healed["state"] == "healed"
+    assert datetime.fromisoformat(healed["closed_at"]) > end
+
+
+def test_grace_gives_it_time_to_recover_by_itself(guarded: Guarded) -> None:
+    world = guarded(grace=3).world
+    pipeline = world.pipeline()
+    run = world.failed_run(pipeline)
+    alert = world.send("/azure-monitor", world.alert_on((pipeline, run)))
+    query = {"referencePipelineRunId": run, "isRecovery": "true"}
+    world.arm(f"pipelines/{pipeline}/createRun", {}, **query)  # somebody reruns it by hand
+
+    recovered = world.incident_of(alert)
+    assert (recovered["state"], recovered["decision"]["reason"]) == ("observed", "already_recovered")
+    assert ("wait", "grace_period") in decided(recovered)
+    assert recovered["attempts"] == []
+
+
+# Storms
+
+
+def test_a_storm_of_five_hundred_alerts_is_one_incident_with_one_probe(guarded: Guarded) -> None:
+    storm = {
+        "failures": 10, "within": 600, "probes": [60], "release": 50, "release_every": 1,
+    }
+    host = guarded(storm=storm)
+    world = host.world
+    pipelines = [world.pipeline(STILL_FAILS) for _ in range(5)]
+    runs = [(p, world.failed_run(p)) for p in pipelines for _ in range(100)]
+    with ThreadPoolExecutor(16) as pool:
+        alerts = list(
+            pool.map(lambda run: world.send("/azure-monitor", world.alert_on(run)), runs)
+        )
+
+    def held() -> bool:
+        listed = world.get("/api/incidents?state=waiting&limit=200").json()
+        return len(listed["incidents"]) >= 200
+
+    world.until(held)
+    time.sleep(3)
+    assert len(alerts) == 500
+    storms = _storms(world)
+    assert len(storms) == 1
+    assert storms[0]["failure"]["resource"] == "GatewayTimeout"
+    assert sum(len(world.reruns(p)) for p in pipelines) == 1
+    told = world.incident(storms[0]["incident_id"])
+    assert actions(told)[0] == "Storm Declared"
+
+
+def _storms(world: World) -> list[Json]:
+    listed = world.get("/api/incidents?limit=200&state=waiting").json()["incidents"]
+    listed += world.get("/api/incidents?limit=200&state=healed").json()["incidents"]
+    return [one for one in listed if one["failure"]["kind"] == "storm"]
+
+
+def test_members_are_let_go_when_the_probe_heals(guarded: Guarded) -> None:
+    storm = {"failures": 4, "within": 600, "probes": [2], "release": 2, "release_every": 1}
+    host = guarded(storm=storm)
+    world = host.world
+    # The first probe fails, the second one heals.
+    made = [world.pipeline(STILL_FAILS) for _ in range(8)]
+    alerts = [fail(world, name)[1] for name in made]
+    incidents = [world.incident_of(alert) for alert in alerts]
+
+    assert {one["state"] for one in incidents} == {"healed"}
+    joined = [one for one in incidents if "Storm Joined" in actions(one)]
+    assert len(joined) >= 5
+    host.timer("dispatch_sweep")
+    over = world.until(lambda: [s for s in _storms(world) if s["state"] == "healed"])
+    assert len(over) == 1
+    told = actions(world.incident(over[0]["incident_id"]))
+    assert told.count("Storm Probed") >= 1
+    assert told.count("Storm Released") == 1
+    assert results(world.incident(over[0]["incident_id"]), "Incident Closed") == [""]
