@@ -341,6 +341,7 @@ def _remember(context: Context, incident: Incident, found: Assessment) -> Incide
         fresh.decision = found.decision
         if found.evidence.state is RunState.FAILED:
             fresh.diagnosis = found.diagnosis
+            fresh.failed_at = fresh.failed_at or found.evidence.ended_at
             fresh.guidance = list(context.catalog.spec(found.diagnosis.error_type).guidance)
         if found.evidence.run_id:
             fresh.run_id = found.evidence.run_id

@@ -15,4 +15,5 @@ def purge(context: Context) -> dict[str, int]:
         context.claims.release(incident.failure.root_key, incident.incident_id)
         context.audit.purge(incident.incident_id)
         incidents += 1
+    context.incidents.closed.purge(before)
     return {"alerts": context.alerts.purge(before), "incidents": incidents}
