@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from shared.ledger.tables import MAX_BATCH, Entity, Table, chunked, joined
+from shared.ledger.tables import MAX_BATCH, Table, chunked, joined
+from shared.reporting.facts import day_of
 from shared.reporting.rollup import Key, Rollup
 
 _STATUS = "status"
@@ -58,12 +59,13 @@ class Rollups:
         row = {"as_of": status.as_of, "open": status.open}
         self._table.put({"PartitionKey": _STATUS, "RowKey": _STATUS} | row)
 
-    def purge(self, before: str) -> int:
-        """Remove the rows of days before `before`; counts them."""
-        gone: Iterable[Entity] = list(self._table.partitions_between("0", before))
-        for row in gone:
+    def purge(self, before: datetime) -> int:
+        """Remove the rows of days before the day of `before`; counts them."""
+        count = 0
+        for row in self._table.partitions_between("0", day_of(before)):
             self._table.delete(row["PartitionKey"], row["RowKey"])
-        return len(list(gone))
+            count += 1
+        return count
 
 
 def _upsert(day: str, name: str, text: str) -> tuple[Any, ...]:

@@ -56,11 +56,12 @@ class Wanted(msgspec.Struct, frozen=True):
                 clauses.append(f"{name} eq @{name}")
                 values[name] = value
         if self.resource:
-            clauses.append("(resource eq @resource or name eq @resource)")
+            # The SDK puts values in only where `@name` stands between spaces.
+            clauses.append("( resource eq @resource or name eq @resource )")
             values["resource"] = self.resource
         if self.states:
             names = {f"state{n}": state.value for n, state in enumerate(self.states)}
-            clauses.append("(" + " or ".join(f"state eq @{name}" for name in names) + ")")
+            clauses.append("( " + " or ".join(f"state eq @{name}" for name in names) + " )")
             values |= names
         return clauses, values
 

@@ -123,7 +123,11 @@ def _look_safely(context: Context, incident: Incident) -> Recovery | None:
     except (NothingChanged, ConfigurationError) as error:
         text = context.redactor.text(str(error))
         log.warning("recovery of %s is looked at later: %s", incident.incident_id, text)
-        return None
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        # An answer that is not what the API promises must not hold up the others for ever.
+        kind = type(error).__name__
+        log.warning("recovery of %s: answer not understood (%s)", incident.incident_id, kind)
+    return None
 
 
 def _pipeline(context: Context, incident: Incident) -> Recovery | None:

@@ -48,7 +48,7 @@ def summary(incident: Incident) -> View:
         "outcome": incident.outcome or None,
         "run_id": incident.run_id,
         "tries": len(incident.attempts),
-        "cost_usd": round(sum(attempt.cost_usd for attempt in incident.attempts), 6),
+        "cost_usd": round(sum((attempt.cost_usd for attempt in incident.attempts), 0.0), 6),
         "storm": incident.storm or None,
     }
 

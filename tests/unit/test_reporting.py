@@ -361,7 +361,7 @@ def test_filters_become_conditions() -> None:
     assert len(found.wanted.states) == 7
     assert found.wanted.until == datetime(2026, 11, 19, 23, tzinfo=UTC)
     clauses, values = found.wanted.condition
-    assert "(resource eq @resource or name eq @resource)" in clauses
+    assert "( resource eq @resource or name eq @resource )" in clauses
     assert values["resource"] == "O'Brien"
     assert found.wanted.days(None) == ["20261119"]
 
