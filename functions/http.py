@@ -96,6 +96,16 @@ def caller(request: func.HttpRequest, *scopes: Scope) -> Caller | func.HttpRespo
     return known
 
 
+def query_pairs(request: func.HttpRequest) -> list[tuple[str, str]]:
+    """The query's names and values as they came: `params` keeps one value of a repeated name."""
+    from urllib.parse import parse_qsl, urlsplit
+
+    try:
+        return parse_qsl(urlsplit(request.url).query, keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        raise InputError("query", "expected at most 50 parameters") from None
+
+
 def base_url(request: func.HttpRequest) -> str:
     """The address under which the caller reached us."""
     from urllib.parse import urlsplit

@@ -9,7 +9,15 @@ import azure.durable_functions as df
 import azure.functions as func
 import msgspec
 
-from functions.http import answer, base_url, caller, malformed, problem, unavailable
+from functions.http import (
+    answer,
+    base_url,
+    caller,
+    malformed,
+    problem,
+    query_pairs,
+    unavailable,
+)
 from shared.composition import current
 from shared.errors import InputError, LedgerMissing, LedgerUnavailable
 from shared.vocabulary import Scope
@@ -17,7 +25,7 @@ from shared.vocabulary import Scope
 bp = df.Blueprint()
 
 _ALERT_ID = re.compile(r"^[0-9a-f]{32}$")
-_DAYS, _LIMIT = 31, 200
+_DAYS = 31  # of opening, looked at in one request
 
 
 @bp.route(route="api/alerts/{alert_id}", methods=["GET"])
@@ -52,21 +60,41 @@ def read_alert(req: func.HttpRequest) -> func.HttpResponse:
 
 @bp.route(route="api/incidents", methods=["GET"])
 def list_incidents(req: func.HttpRequest) -> func.HttpResponse:
-    """The newest incidents. `limit` (1 to 200, default 50), `days` back (1 to 31, default 7)."""
+    """Incidents, newest first; see docs/api.md for the filters.
+
+    A request looks at 31 days of opening at most. A page that ends for that reason is short or
+    empty and still has a `next`; only `next: null` says that there is no more.
+    """
     known = caller(req, Scope.READER)
     if isinstance(known, func.HttpResponse):
         return known
     try:
-        limit = _whole(req, "limit", 50, _LIMIT)
-        days = _whole(req, "days", 7, _DAYS)
-        context = current().context
-        found = context.incidents.newest(context.clock.now(), days, limit)
+        body = _listed(req)
     except InputError as error:
         return malformed(error)
     except LedgerUnavailable as error:
         return unavailable(error)
-    listed = [_summary(incident) for incident in found]
-    return answer(200, {"incidents": current().redactor.tree(msgspec.to_builtins(listed))})
+    return answer(200, current().redactor.tree(msgspec.to_builtins(body)))
+
+
+def _listed(req: func.HttpRequest) -> dict[str, Any]:
+    from shared.remedies.registry import NAMES
+    from shared.reporting.listing import Allowed, next_cursor, parse
+    from shared.reporting.view import summary
+
+    context = current().context
+    allowed = Allowed(
+        error_types=frozenset(context.catalog.error_types),
+        targets=frozenset(target.name for target in context.settings.targets),
+        remedies=NAMES,
+    )
+    key = context.settings.signing_key
+    listing = parse(query_pairs(req), allowed, context.clock.now(), key)
+    page = context.incidents.search(listing.wanted, listing.after, listing.limit, _DAYS)
+    return {
+        "incidents": [summary(incident) for incident in page.incidents],
+        "next": next_cursor(listing, page.after, key),
+    }
 
 
 @bp.route(route="api/incidents/{incident_id}", methods=["GET"])
@@ -75,53 +103,17 @@ def read_incident(req: func.HttpRequest) -> func.HttpResponse:
     known = caller(req, Scope.READER)
     if isinstance(known, func.HttpResponse):
         return known
+    from shared.reporting.view import view
+
     context = current().context
     try:
         incident = context.incidents.get(req.route_params["incident_id"])
-        timeline = context.audit.timeline(incident.incident_id)
-        checked = context.audit.verify(
+        timeline, checked = context.audit.read(
             incident.incident_id, incident.audit_count, incident.audit_head
         )
     except LedgerMissing:
         return problem(404, "no such incident")
     except LedgerUnavailable as error:
         return unavailable(error)
-    body = {
-        **_summary(incident),
-        "members": incident.members,
-        "alerts": incident.alerts,
-        "aliases": incident.aliases,
-        "diagnosis": incident.diagnosis,
-        "decision": incident.decision,
-        "attempts": incident.attempts,
-        "loans": incident.loans,
-        "guidance": incident.guidance,
-        "timeline": timeline,
-        "audit": checked,
-    }
+    body = {**view(incident, timeline), "audit": checked}
     return answer(200, current().redactor.tree(msgspec.to_builtins(body)))
-
-
-def _summary(incident: Any) -> dict[str, Any]:  # noqa: ANN401 - the struct's module is not loaded for this
-    return {
-        "incident_id": incident.incident_id,
-        "state": incident.state.value,
-        "failure": msgspec.to_builtins(incident.failure),
-        "error_type": incident.diagnosis.error_type if incident.diagnosis else None,
-        "opened_at": incident.opened_at,
-        "updated_at": incident.updated_at,
-        "closed_at": incident.closed_at,
-        "waiting_for": incident.waiting_for or None,
-        "outcome": incident.outcome or None,
-        "run_id": incident.run_id,
-        "tries": len(incident.attempts),
-    }
-
-
-def _whole(req: func.HttpRequest, name: str, default: int, high: int) -> int:
-    raw = req.params.get(name)
-    if raw is None:
-        return default
-    if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw[:9]) <= high:
-        raise InputError(name, f"expected a whole number from 1 to {high}")
-    return int(raw)

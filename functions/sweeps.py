@@ -66,6 +66,7 @@ async def purge_sweep(timer: func.TimerRequest, client: df.DurableOrchestrationC
     context = await asyncio.to_thread(lambda: current().context)
     counts = await asyncio.to_thread(purge, context)
     before = context.clock.now() - timedelta(days=context.settings.retention_days)
+    await asyncio.to_thread(lambda: current().rollups.purge(before))
     ended = [
         OrchestrationRuntimeStatus.Completed,
         OrchestrationRuntimeStatus.Failed,

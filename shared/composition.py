@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.healing.context import Context
     from shared.ledger.alerts import Alerts
     from shared.ledger.group_writer import GroupWriter
+    from shared.ledger.rollups import Rollups
     from shared.ledger.tables import Storage
     from shared.notify.deliver import Deliverer
     from shared.notify.links import Links
@@ -89,6 +90,14 @@ class Composition:
         from shared.ledger.tables import ALERTS
 
         return Alerts(self.storage.table(ALERTS))
+
+    @cached_property
+    def rollups(self) -> Rollups:
+        """The figures of closed incidents by day: all that reports need."""
+        from shared.ledger.rollups import Rollups
+        from shared.ledger.tables import ROLLUPS
+
+        return Rollups(self.storage.table(ROLLUPS))
 
     @cached_property
     def writer(self) -> GroupWriter:

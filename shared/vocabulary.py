@@ -139,6 +139,14 @@ class RunState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class RecoveredBy(StrEnum):
+    """Who made work good again that we had not healed."""
+
+    HAND = "by_hand"  # somebody started or repaired it
+    ITSELF = "by_itself"  # the next run that a schedule or a trigger started
+    UNKNOWN = "unknown"  # the platform does not tell
+
+
 class ComputeKind(StrEnum):
     """What work runs on; decides which levers there are."""
 

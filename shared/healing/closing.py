@@ -38,6 +38,8 @@ def begin_closing(
                 reason=decision.reason.value,
             )
         )
+    if decision is not None and decision != incident.decision:
+        _note_decision(context, incident, decision)
     open_loans = any(not loan.settled for loan in incident.loans)
     if not open_loans:
         return _close(context, incident, state, words, listed)
@@ -48,6 +50,13 @@ def begin_closing(
 
     context.record(incident.incident_id, listed, change)
     return Step("give_back")
+
+
+def _note_decision(context: Context, incident: Incident, decision: Decision) -> None:
+    def change(fresh: Incident) -> None:
+        fresh.decision = decision
+
+    context.incidents.change(incident.incident_id, change)
 
 
 def give_back(context: Context, incident_id: str) -> Step:

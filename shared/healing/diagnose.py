@@ -239,6 +239,7 @@ def _remember(context: Context, incident: Incident, found: Assessment) -> Incide
         fresh.decision = found.decision
         if found.evidence.state is RunState.FAILED:
             fresh.diagnosis = found.diagnosis
+            fresh.failed_at = fresh.failed_at or found.evidence.ended_at
             fresh.guidance = list(context.catalog.spec(found.diagnosis.error_type).guidance)
         fresh.mode = found.situation.mode.value
         fresh.usual_seconds, fresh.tags = incident.usual_seconds, incident.tags

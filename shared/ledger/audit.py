@@ -88,16 +88,27 @@ class Audit:
             count: number of entries that the incident remembers, 0 to leave that out.
             expected: hash of the entry with that number.
         """
-        entity = self._table.get(incident_id, _HEAD)
+        return self.read(incident_id, count, expected)[1]
+
+    def read(
+        self, incident_id: str, count: int = 0, expected: str = ""
+    ) -> tuple[list[AuditEntry], Verification]:
+        """The timeline, and whether its chain is whole, in one query; see `verify`."""
+        rows = list(self._table.range(incident_id))
+        entity = next((row for row in rows if row["RowKey"] == _HEAD), None)
         head = _head(entity)
-        entries = self.timeline(incident_id)
+        entries = [
+            msgspec.json.decode(joined(row), type=AuditEntry)
+            for row in rows
+            if row["RowKey"] != _HEAD
+        ]
         problem = (
             _chain_problem(entries)
             or _head_problem(entries, head)
             or _memory_problem(entries, count, expected)
             or self._signature_problem(incident_id, entity, head)
         )
-        return Verification(not problem, len(entries), problem)
+        return entries, Verification(not problem, len(entries), problem)
 
     def purge(self, incident_id: str) -> None:
         """Remove the whole timeline of an incident."""

@@ -1,22 +1,25 @@
 """Incidents: one row each, newest first within the day of opening, and an index of the open ones.
 
-An incident's id carries its opening time, so its row is found without a scan.
+An incident's id carries its opening time, so its row is found without a scan. What counts of closed
+ones is kept beside them: see `shared.ledger.closed`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from shared.clock import Clock, iso
 from shared.errors import LedgerConflict, LedgerMissing, LedgerUnavailable
+from shared.ledger.closed import Closed
+from shared.ledger.search import DAY_MILLIS, Page, Position, Wanted
 from shared.ledger.tables import Entity, Table, chunked, digest, joined
 from shared.models import Incident
+from shared.reporting.facts import Fact, fact_of, remedy_of, worth_following
 
 _OPEN = "open"
-_DAY_MILLIS = 86_400_000
 _TRIES = 60
 _LONGEST_PAUSE = 0.2  # seconds between two tries
 
@@ -36,7 +39,7 @@ def row_of(incident_id: str) -> tuple[str, str] | None:
     if len(day) != len("20260101") or len(time) != len("235959999") or not suffix.isalnum():
         return None
     millis = (int(time[0:2]) * 60 + int(time[2:4])) * 60_000 + int(time[4:9])
-    return day, f"{_DAY_MILLIS - millis:08d}-{suffix}"
+    return day, f"{DAY_MILLIS - millis:08d}-{suffix}"
 
 
 class Incidents:
@@ -45,6 +48,7 @@ class Incidents:
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
+        self.closed = Closed(table)
 
     def open(self, incident: Incident) -> bool:
         """Write a new incident; False if it is there already (a repeat, or somebody was faster)."""
@@ -73,7 +77,7 @@ class Incidents:
         """
         for turn in range(_TRIES):
             incident, etag = self._read(incident_id)
-            was_closed = incident.state.closed
+            before = fact_of(incident)
             change(incident)
             incident.updated_at = self._clock.now()
             try:
@@ -81,13 +85,27 @@ class Incidents:
             except LedgerConflict:
                 self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
                 continue
-            self._index(incident, was_closed=was_closed)
+            self._index(incident, before)
             return incident
         raise LedgerUnavailable("too many writers on one incident")
 
-    def _index(self, incident: Incident, *, was_closed: bool) -> None:
-        if incident.state.closed and not was_closed:
+    def _index(self, incident: Incident, before: Fact | None) -> None:
+        """Keep what is known of closed incidents in step.
+
+        The index of open ones comes last: if we die before it, `settle` makes up for the rest.
+        """
+        after = fact_of(incident)
+        if after is None or after == before:
+            return
+        first = before is None
+        start = incident.closed_at if first and worth_following(incident) else None
+        self.closed.note(after, start)
+        if first:
             self._table.delete(_OPEN, incident.incident_id)
+
+    def settle(self, incident: Incident) -> None:
+        """Index a closed incident as if it closed now; writes what is there already once more."""
+        self._index(incident, None)
 
     def _read(self, incident_id: str) -> tuple[Incident, str]:
         keys = row_of(incident_id)
@@ -104,16 +122,31 @@ class Incidents:
         """Take an id off the index of open incidents."""
         self._table.delete(_OPEN, incident_id)
 
-    def newest(self, now: datetime, days: int, limit: int) -> list[Incident]:
-        """At most `limit` incidents opened in the last `days` days, newest first."""
+    def search(self, wanted: Wanted, after: Position | None, limit: int, days: int) -> Page:
+        """The next incidents that are wanted, newest first.
+
+        Each day of opening is one query, so that the work is bounded by `days`, however many
+        incidents there are.
+
+        Args:
+            wanted: which ones.
+            after: where the page before ended; None for the first page.
+            limit: most incidents of the page.
+            days: most days looked at; a page that ends for this reason may be short or empty.
+        """
         found: list[Incident] = []
-        for back in range(days):
-            day = (now - timedelta(days=back)).strftime("%Y%m%d")
-            rows = self._table.range(day, limit=limit - len(found))
-            found += [msgspec.json.decode(joined(row), type=Incident) for row in rows]
+        position: Position | None = after
+        for day in wanted.days(after)[:days]:
+            low, high = wanted.rows(day, after)
+            rows = self._table.range(day, low, high, limit - len(found), wanted.condition)
+            for row in rows:
+                found.append(msgspec.json.decode(joined(row), type=Incident))
+                position = Position(day, row["RowKey"])
             if len(found) >= limit:
-                break
-        return found
+                return Page(found, position)
+            position = Position.end_of(day)
+        more = position is not None and bool(wanted.days(position))
+        return Page(found, position if more else None)
 
     def purge(self, before: datetime) -> Iterator[Incident]:
         """Remove closed incidents opened before the day of `before`; yields each removed one."""
@@ -136,6 +169,10 @@ def _entity(incident: Incident) -> Entity:
         "state": incident.state.value,
         "target": incident.failure.target,
         "kind": incident.failure.kind.value,
+        "resource": incident.failure.resource[:1000],
+        "name": incident.failure.name[:1000],
+        "environment": incident.environment,
+        "remedy": remedy_of(incident),
         "error_type": diagnosis.error_type if diagnosis else "",
         "updated_at": iso(incident.updated_at),
         **chunked(msgspec.json.encode(incident).decode()),

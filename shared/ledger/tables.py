@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Entity = dict[str, Any]
+# Clauses of a filter that all must hold, and the values that they name as `@name`.
+Condition = tuple[Sequence[str], Entity]
 
 MAX_BATCH = 100  # entities in one transaction, all of one partition
 # A string property holds 64 KiB of UTF-16, so 32 Ki characters.
@@ -28,8 +30,8 @@ MAX_TEXT = 16_000  # half of that: a character may take two UTF-16 units
 _MAX_CHUNKS = 30
 
 ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE = "alerts", "claims", "incidents", "audit", "state"
-MESSAGES, SPEND = "messages", "spend"
-ALL_TABLES = (ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE, MESSAGES, SPEND)
+MESSAGES, ROLLUPS, SPEND = "messages", "rollups", "spend"
+ALL_TABLES = (ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE, MESSAGES, ROLLUPS, SPEND)
 
 
 def digest(text: str, length: int = 32) -> str:
@@ -131,13 +133,24 @@ class Table:
         _call(lambda: self._client.submit_transaction(operations))
 
     def range(
-        self, partition: str, low: str = "", high: str = "", limit: int | None = None
+        self,
+        partition: str,
+        low: str = "",
+        high: str = "",
+        limit: int | None = None,
+        where: Condition | None = None,
     ) -> Iterator[Entity]:
-        """Rows of one partition with `low <= row key < high`, in key order, at most `limit`."""
+        """Rows of one partition with `low <= row key < high`, in key order, at most `limit`.
+
+        `where` leaves out more of them, in the storage itself.
+        """
         clauses = ["PartitionKey eq @p"]
         clauses += ["RowKey ge @low"] if low else []
         clauses += ["RowKey lt @high"] if high else []
         parameters = {"p": partition, "low": low, "high": high}
+        if where is not None:
+            clauses += where[0]
+            parameters |= where[1]
         return self._query(" and ".join(clauses), parameters, limit)
 
     def partitions_between(self, low: str, high: str) -> Iterator[Entity]:

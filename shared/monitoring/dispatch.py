@@ -29,8 +29,8 @@ def quiet_incidents(context: Context) -> Iterator[Incident]:
         except LedgerMissing:
             context.incidents.forget_open(incident_id)
             continue
-        if incident.state.closed:
-            context.incidents.forget_open(incident_id)
+        if incident.state.closed:  # it died between closing and the indexes
+            context.incidents.settle(incident)
             continue
         if incident.failure.kind is FailureKind.STORM:  # nothing heals it but its members' probes
             continue

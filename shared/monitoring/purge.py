@@ -16,4 +16,6 @@ def purge(context: Context) -> dict[str, int]:
         context.audit.purge(incident.incident_id)
         incidents += 1
     context.outbox.purge(before)
+    context.storms.purge(before)
+    context.incidents.closed.purge(before)
     return {"alerts": context.alerts.purge(before), "incidents": incidents}

@@ -19,8 +19,12 @@ from tests.e2e.quick_policy import write_policy
 from tests.e2e.world import World
 
 SPEED = 10.0  # of the sandbox
-# All hosts share one factory: one host's sweep would heal what another test's host is to heal.
-QUIET = {"AzureWebJobs.health_sweep.Disabled": "true"}
+# All hosts share one factory: one host's sweep would heal what another test's host is to heal, and
+# add to timelines that a test reads.
+QUIET = {
+    "AzureWebJobs.health_sweep.Disabled": "true",
+    "AzureWebJobs.recovery_sweep.Disabled": "true",
+}
 FACTORY = (
     "/subscriptions/{subscription}/resourceGroups/{group}"
     "/providers/Microsoft.DataFactory/factories/{name}"

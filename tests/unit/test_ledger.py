@@ -17,6 +17,7 @@ from shared.ledger.audit import Audit
 from shared.ledger.claims import Claim, Claims
 from shared.ledger.incidents import Incidents, new_incident_id, row_of
 from shared.ledger.locks import Locks
+from shared.ledger.search import Wanted
 from shared.ledger.tables import Storage
 from shared.models import Alert, AuditEntry, Failure, Incident
 from shared.redaction import Redactor
@@ -234,7 +235,8 @@ def test_an_incident_is_found_by_its_id_and_newest_first(
     for identity in ids:
         assert incidents.open(incident(identity))
         assert not incidents.open(incident(identity))
-    assert [i.incident_id for i in incidents.newest(NOW, 1, 3)] == ids[:1:-1]
+    wanted = Wanted(NOW - timedelta(days=1), NOW + timedelta(hours=1))
+    assert [i.incident_id for i in incidents.search(wanted, None, 3, 2).incidents] == ids[:1:-1]
     assert set(ids) <= set(incidents.opened())
 
 
