@@ -111,6 +111,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     yields: bool = False
     planned: bool = False
     overrules: bool = False
+    doubt: bool = False
     weak: bool = False
     wrapper: bool = False
     prefer: str = ""

@@ -165,10 +165,11 @@ class Classifier:
         """What is left where nothing decides: codes that yield, weak words, wrappers, the kind."""
         codes = [] if outer is None else [outer]
         codes += [i for reading in readings for i in reading.codes]
-        yielding = next((i for i in codes if self._rules[i].yields), None)
+        yielding = min((i for i in codes if self._rules[i].yields), key=self._repaired, default=None)
+        words = [i for reading in readings for i in reading.words]
         if yielding is not None:
-            return self._match(yielding, CODE_CONFIDENCE, (), line)
-        rest = [*codes, *(i for reading in readings for i in reading.words)]
+            return self._match(yielding, CODE_CONFIDENCE, words, line)
+        rest = [i for i in (*codes, *words) if not self._rules[i].doubt]
         kind = self._kinds.get(line.kind)
         rest.sort(key=lambda i: (self._rules[i].planned, self._rules[i].wrapper))
         chosen = rest[0] if rest else kind
@@ -180,14 +181,22 @@ class Classifier:
             return _Match(rule, WEAK_CONFIDENCE, line)
         if rule.wrapper:
             return _Match(rule, WRAPPER_CONFIDENCE, line)
-        objected = self._repairs(rule) and any(
-            self._decides(i) and not self._repairs(self._rules[i]) for i in beside
-        )
+        objected = self._repairs(rule) and any(self._objects(i, rule) for i in beside)
         return _Match(rule, min(sure, DISAGREEMENT_CONFIDENCE) if objected else sure, line)
+
+    def _repaired(self, index: int) -> bool:
+        """Puts what is for a person before what would be repaired."""
+        return self._repairs(self._rules[index])
+
+    def _objects(self, index: int, rule: Rule) -> bool:
+        """Whether what rule `index` knows speaks against a repair of what `rule` knows."""
+        if self._rules[index].doubt:
+            return rule.generic or rule.yields
+        return self._decides(index) and not self._repairs(self._rules[index])
 
     def _decides(self, index: int) -> bool:
         rule = self._rules[index]
-        return not (rule.weak or rule.wrapper or rule.yields or rule.planned)
+        return not (rule.weak or rule.wrapper or rule.yields or rule.planned or rule.doubt)
 
     def _repairs(self, rule: Rule) -> bool:
         """Whether something would be done about it."""
