@@ -120,7 +120,7 @@ class Classifier:
         if stopped is not None:
             return self._match(stopped, PATTERN_CONFIDENCE, (), line)
         if outer is not None and self._decides(outer):
-            beside = [i for reading in readings for i in reading.words]
+            beside = [i for each in readings for i in each.words if self._decides(i)]
             return self._match(outer, CODE_CONFIDENCE, beside, line)
         cause = self._cause(readings)
         if cause is None:
@@ -191,8 +191,13 @@ class Classifier:
     def _objects(self, index: int, rule: Rule) -> bool:
         """Whether what rule `index` knows speaks against a repair of what `rule` knows."""
         if self._rules[index].doubt:
-            return rule.generic or rule.yields
+            return rule.generic or rule.yields or self._only_retried(rule)
         return self._decides(index) and not self._repairs(self._rules[index])
+
+    def _only_retried(self, rule: Rule) -> bool:
+        """Whether all that would be done is to run it again as it is."""
+        fitting = self._catalog.remedies(rule.error_type, rule.prefer, hands_off=rule.hands_off)
+        return bool(fitting) and fitting[0].remedy == "rerun"
 
     def _decides(self, index: int) -> bool:
         rule = self._rules[index]
