@@ -165,7 +165,8 @@ class Classifier:
         """What is left where nothing decides: codes that yield, weak words, wrappers, the kind."""
         codes = [] if outer is None else [outer]
         codes += [i for reading in readings for i in reading.codes]
-        yielding = min((i for i in codes if self._rules[i].yields), key=self._repaired, default=None)
+        yields = (i for i in codes if self._rules[i].yields)
+        yielding = min(yields, key=self._repaired, default=None)
         words = [i for reading in readings for i in reading.words]
         if yielding is not None:
             return self._match(yielding, CODE_CONFIDENCE, words, line)
