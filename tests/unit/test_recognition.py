@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,22 @@ def classifier(catalog: Catalog) -> Classifier:
 
 def said(classifier: Classifier, system: str, text: str, code: str = "") -> Diagnosis:
     return classifier.classify([EvidenceLine(system, code, text)])
+
+
+def test_alternatives_beside_a_conjunction_stand_in_brackets(catalog: Catalog) -> None:
+    """`a|b && c` needs c either way, which nobody means who writes it."""
+    for rule in catalog.rules:
+        for pattern in rule.patterns:
+            parts = pattern.split(" && ")
+            open_ones = [part for part in parts if "|" in outside_brackets(part)]
+            assert len(parts) == 1 or not open_ones, (rule.id, pattern)
+
+
+def outside_brackets(pattern: str) -> str:
+    plain = re.sub(r"\\.|\[[^]]*\]", "", pattern)
+    while plain != (plain := re.sub(r"\([^()]*\)", "", plain)):
+        pass
+    return plain
 
 
 # A person's stop
