@@ -254,3 +254,19 @@ def test_a_refused_connection_may_pass(
     found = said(classifier, "databricks_job", text)
     assert found.error_type == expected
     assert action_of(catalog, found) == "retry_with_backoff"
+
+
+@pytest.mark.parametrize(
+    ("text", "healed"),
+    [
+        ("pip knows no release of acme-rules (from versions: none)", False),
+        ("ResolutionImpossible: The user requested a==1, The user requested a==2", False),
+        ("No matching distribution found for pandas==77 (from versions: 2.1.4, 2.2.3)", True),
+    ],
+)
+def test_another_version_is_tried_only_where_there_is_one(
+    catalog: Catalog, classifier: Classifier, text: str, *, healed: bool
+) -> None:
+    found = said(classifier, "databricks_library", text)
+    assert found.error_type == "DatabricksLibraryInstallationError"
+    assert action_of(catalog, found) == ("library_fallback" if healed else "escalate")
