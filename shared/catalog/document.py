@@ -142,6 +142,8 @@ def _notes(rule: Rule) -> tuple[tuple[str, bool], ...]:
         ("always for a person", rule.hands_off),
         ("too weak to act on", rule.weak),
         ("only where nothing inside is known", rule.wrapper),
+        ("before everything else", rule.overrules),
+        ("only holds back repairs", rule.doubt),
     )
 
 

@@ -110,6 +110,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     generic: bool = False
     yields: bool = False
     planned: bool = False
+    overrules: bool = False
+    doubt: bool = False
     weak: bool = False
     wrapper: bool = False
     prefer: str = ""

@@ -32,8 +32,8 @@ ACT_CONFIDENCE = 0.7  # below this policy does not act
 
 # Where the next inner cause begins in Java's, .NET's, Python's and ADF's chains.
 _INNER = (
-    r"(?i)\bCaused by:|--->|\bInner activity name:|\bInner exception\b|,''Type="
-    r"|During handling of the above exception|The above exception was the direct cause"
+    r"(?i)(\bCaused by:|--->|\bInner activity name:|\bInner exception\b|,''Type="
+    r"|During handling of the above exception|The above exception was the direct cause)"
 )
 _MOST_INNER = 8  # causes of one chain that are looked at, the innermost ones
 # The systems of lines whose source the gatherer names.
@@ -116,19 +116,42 @@ class Classifier:
         text = _tidy(line.message)
         outer = self._codes.field(_tidy(line.code[:_MAX_CODE]), system)
         readings = self._readings(text, system)
+        stopped = self._stopped(readings)
+        if stopped is not None:
+            return self._match(stopped, PATTERN_CONFIDENCE, (), line)
         if outer is not None and self._decides(outer):
-            beside = [i for reading in readings for i in reading.words]
+            beside = [i for each in readings for i in each.words if self._decides(i)]
             return self._match(outer, CODE_CONFIDENCE, beside, line)
         cause = self._cause(readings)
-        if cause is not None:
-            index, reading = cause
-            by_code = index in reading.codes
-            sure = CODE_CONFIDENCE if by_code else self._by_words(index)
-            return self._match(index, sure, [*reading.codes, *reading.words], line)
-        return self._remainder(outer, readings, line)
+        if cause is None:
+            return self._remainder(outer, readings, line)
+        index, reading = cause
+        by_code = index in reading.codes
+        sure = CODE_CONFIDENCE if by_code else self._by_words(index)
+        around = [i for each in readings for i in each.codes]
+        return self._match(index, sure, [*reading.words, *around], line)
+
+    def _stopped(self, readings: list[_Reading]) -> int | None:
+        """A rule that decides wherever in the message its words stand."""
+        said = (i for reading in readings for i in reading.words if self._rules[i].overrules)
+        return next(said, None)
 
     def _cause(self, readings: list[_Reading]) -> tuple[int, _Reading] | None:
-        """The innermost rule that decides by itself, those of whole families last."""
+        """The innermost rule that decides by itself, those of whole families last.
+
+        A code outside that is for a person beats words inside that ask for a repair: the platform
+        says what is wrong, and a time-out below it is only how that came to light.
+        """
+        found = self._innermost(readings)
+        if found is None or found[0] in found[1].codes or not self._repairs(self._rules[found[0]]):
+            return found
+        for reading in readings:
+            for index in reading.codes:
+                if self._decides(index) and not self._repairs(self._rules[index]):
+                    return index, reading
+        return found
+
+    def _innermost(self, readings: list[_Reading]) -> tuple[int, _Reading] | None:
         for generic in (False, True):
             for reading in readings:
                 for index in (*reading.codes, *reading.words):
@@ -142,10 +165,12 @@ class Classifier:
         """What is left where nothing decides: codes that yield, weak words, wrappers, the kind."""
         codes = [] if outer is None else [outer]
         codes += [i for reading in readings for i in reading.codes]
-        yielding = next((i for i in codes if self._rules[i].yields), None)
+        yields = (i for i in codes if self._rules[i].yields)
+        yielding = min(yields, key=self._repaired, default=None)
+        words = [i for reading in readings for i in reading.words]
         if yielding is not None:
-            return self._match(yielding, CODE_CONFIDENCE, (), line)
-        rest = [*codes, *(i for reading in readings for i in reading.words)]
+            return self._match(yielding, CODE_CONFIDENCE, words, line)
+        rest = [i for i in (*codes, *words) if not self._rules[i].doubt]
         kind = self._kinds.get(line.kind)
         rest.sort(key=lambda i: (self._rules[i].planned, self._rules[i].wrapper))
         chosen = rest[0] if rest else kind
@@ -157,14 +182,27 @@ class Classifier:
             return _Match(rule, WEAK_CONFIDENCE, line)
         if rule.wrapper:
             return _Match(rule, WRAPPER_CONFIDENCE, line)
-        objected = self._repairs(rule) and any(
-            self._decides(i) and not self._repairs(self._rules[i]) for i in beside
-        )
+        objected = self._repairs(rule) and any(self._objects(i, rule) for i in beside)
         return _Match(rule, min(sure, DISAGREEMENT_CONFIDENCE) if objected else sure, line)
+
+    def _repaired(self, index: int) -> bool:
+        """Puts what is for a person before what would be repaired."""
+        return self._repairs(self._rules[index])
+
+    def _objects(self, index: int, rule: Rule) -> bool:
+        """Whether what rule `index` knows speaks against a repair of what `rule` knows."""
+        if self._rules[index].doubt:
+            return rule.generic or rule.yields or self._only_retried(rule)
+        return self._decides(index) and not self._repairs(self._rules[index])
+
+    def _only_retried(self, rule: Rule) -> bool:
+        """Whether all that would be done is to run it again as it is."""
+        fitting = self._catalog.remedies(rule.error_type, rule.prefer, hands_off=rule.hands_off)
+        return bool(fitting) and fitting[0].remedy == "rerun"
 
     def _decides(self, index: int) -> bool:
         rule = self._rules[index]
-        return not (rule.weak or rule.wrapper or rule.yields or rule.planned)
+        return not (rule.weak or rule.wrapper or rule.yields or rule.planned or rule.doubt)
 
     def _repairs(self, rule: Rule) -> bool:
         """Whether something would be done about it."""
@@ -179,7 +217,7 @@ class Classifier:
         whole = self._reading(text, system)
         if not whole.codes and not whole.words:
             return []
-        parts = regex(_INNER).split(text)[-_MOST_INNER:]
+        parts = _parts(text)
         if len(parts) == 1:
             return [whole]
         inner = [self._reading(part, system) for part in reversed(parts)]
@@ -217,6 +255,13 @@ def system_of(source: str) -> str:
     """The system a line comes from, empty where its source does not tell."""
     word = source.partition(" ")[0].lower()
     return word if word.startswith(("adf", "databricks")) else _SYSTEMS.get(word, "")
+
+
+def _parts(text: str) -> list[str]:
+    """A chain's causes, each with the words that lead over to it, the last and innermost ones."""
+    pieces = regex(_INNER).split(text)
+    leads = ["", *pieces[1::2]]
+    return [f"{lead}{piece}" for lead, piece in zip(leads, pieces[::2], strict=True)][-_MOST_INNER:]
 
 
 def _by_atom(clauses: Sequence[_Clause]) -> dict[int, list[_Clause]]:
