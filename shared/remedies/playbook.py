@@ -110,7 +110,7 @@ class PlaybookPhase:
             return _cluster_look(case)
         if kind is FailureKind.LIBRARY:
             return _library_look(case)
-        look = update_look(case, memo | {"pipeline_id": case.failure.resource}, follow=True)
+        look = update_look(case, memo | {"pipeline_id": case.failure.resource})
         return Look(PENDING, "no new update yet") if look.status == ABSENT else look
 
     def _pipeline_look(self, case: Case, memo: Json) -> Look:
