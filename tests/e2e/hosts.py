@@ -45,7 +45,7 @@ def running(
     shared: World,
     directory: Path,
     change: Callable[[Json], None] | None = None,
-    **settings: str,
+    settings: dict[str, str] | None = None,
 ) -> Iterator[Host]:
     """A host whose catalog is the quick one after `change`; stopped when the context ends."""
     if stack is None:
@@ -55,7 +55,7 @@ def running(
     if change is not None:
         change(catalog)
     path.write_text(yaml.safe_dump(catalog), "utf-8")
-    host = Host(stack, shared, directory, {"CATALOG_PATH": str(path)} | settings)
+    host = Host(stack, shared, directory, {"CATALOG_PATH": str(path)} | (settings or {}))
     host.service.start()
     try:
         yield host

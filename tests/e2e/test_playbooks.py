@@ -53,7 +53,7 @@ def host(
     stack: Stack | None, world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Host]:
     directory = tmp_path_factory.mktemp("playbooks")
-    with running(stack, world, directory, **settings_of(world)) as host:
+    with running(stack, world, directory, settings=settings_of(world)) as host:
         yield host
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.auth import authenticate
+from shared.catalog.ddl import ddl_mistake
 from shared.catalog.loader import load as load_catalog
 from shared.diagnosis import libraries
 from shared.diagnosis.classifier import Classifier
@@ -19,7 +20,6 @@ from shared.errors import ConfigurationError
 from shared.models import EvidenceLine
 from shared.redaction import Redactor
 from shared.remedies import job_settings
-from shared.remedies.create_table import ddl_mistake
 from shared.remedies.registry import NAMES
 from shared.remedies.scale_up import grown, grown_size
 from shared.remedies.wait_for_upstream import upstream_names
