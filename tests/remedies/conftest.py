@@ -68,14 +68,19 @@ def _nobody() -> Any:
 
 
 @pytest.fixture(scope="session")
-def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ports = (free_port(0), free_port(0), free_port(0))
     service = azurite(tmp_path_factory.mktemp("azurite"), *ports)
     service.start()
-    storage = Storage("remedies", azurite_connection(*ports))
-    storage.create()
-    yield Memory(storage.table(tables.STATE))
+    yield azurite_connection(*ports)
     service.stop()
+
+
+@pytest.fixture(scope="session")
+def memory(connection: str) -> Memory:
+    storage = Storage("remedies", connection)
+    storage.create()
+    return Memory(storage.table(tables.STATE))
 
 
 @pytest.fixture(scope="session")
