@@ -34,7 +34,7 @@ REMEDIES = {
     "change_node_type": "the next node type of the list that the workspace offers and whose family "
     "has cores left, then rerun; given back",
     "library_fallback": "an older version that installs, then rerun; a job's settings are restored",
-    "wait_for_upstream": "wait until the missing file is there or, where that cannot be looked for, "
+    "wait_for_upstream": "wait until the missing file is there or, where nobody can look for it, "
     "the upstream's last run succeeded, then rerun",
     "increase_timeout": "the job's or task's time-out times 1.5 up to the ceiling, then rerun; "
     "given back",
