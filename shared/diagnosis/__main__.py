@@ -1,19 +1,22 @@
 """Classifies errors from standard input: `python -m shared.diagnosis < errors.jsonl`.
 
 Each line of input is a JSON object with `source_system`, `code` and `message`, and optionally
-`failure_type` (the failureType or termination type); all may be empty. Each gives one line of
-output with `error_type`, `category`, `transient`, `action`, `confidence` and `rule`. A line that is
-no such object gives `{"error": ...}` in its place.
+`failure_type` (the failureType or termination type). Each of them is a text, or a whole number,
+which is taken as its digits; null or missing is the empty text. Each line gives one line of output
+with `error_type`, `category`, `transient`, `action`, `confidence` and `rule`. A line that is no
+such object, or longer than 1 MiB, gives `{"error": ...}` in its place, which names line and field.
 
 Exit codes: 0 all lines were read, 1 some line was not, 2 the catalog or the matcher is at fault.
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -25,20 +28,32 @@ from shared.models import Diagnosis, EvidenceLine
 
 ESCALATE = "escalate"
 NOTHING = "none"
+MAX_LINE = 1 << 20  # bytes; the matcher looks at some thousand characters of a message only
+_MAX_REASON = 500
 
 _CATALOG = Path(__file__).parent.parent / "catalog" / "catalog.yaml"
 
 
+_Value = str | int | None
+
+
 class _Asked(msgspec.Struct, frozen=True):
-    source_system: str | None = None
-    code: str | int | None = None
-    message: str | None = None
-    failure_type: str | None = None
+    source_system: _Value = None
+    code: _Value = None
+    message: _Value = None
+    failure_type: _Value = None
 
     def line(self) -> EvidenceLine:
-        code = "" if self.code is None else str(self.code)
-        system = self.source_system or ""
-        return EvidenceLine(system, code, self.message or "", self.failure_type or "")
+        return EvidenceLine(
+            _text(self.source_system),
+            _text(self.code),
+            _text(self.message),
+            _text(self.failure_type),
+        )
+
+
+def _text(value: _Value) -> str:
+    return "" if value is None else str(value)
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -77,15 +92,19 @@ def answers(lines: Iterable[bytes]) -> Iterator[_Answer | _Refused]:
     catalog = loader.load(path, frozenset(ACTIONS))
     classifier = Classifier(catalog)
     decoder = msgspec.json.Decoder(_Asked)
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+    for number, raw in enumerate(lines, 1):
+        line = raw.removeprefix(codecs.BOM_UTF8).strip()
+        if not line:
+            continue
+        if len(raw) > MAX_LINE:
+            yield _Refused(f"line {number}: longer than {MAX_LINE} bytes")
             continue
         try:
-            asked = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            yield _Refused(f"line {number}: {error}")
+            evidence = decoder.decode(line).line()
+        except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+            yield _refusal(number, error)
             continue
-        found = classifier.classify([asked.line()])
+        found = classifier.classify([evidence])
         yield _Answer(
             error_type=found.error_type,
             category=found.category,
@@ -96,11 +115,35 @@ def answers(lines: Iterable[bytes]) -> Iterator[_Answer | _Refused]:
         )
 
 
+def _refusal(number: int, error: Exception) -> _Refused:
+    reason, _, path = str(error).partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    if field:
+        reason = f"{field}: expected a text, a whole number or null, {reason.partition(', ')[2]}"
+    return _Refused(f"line {number}: {reason[:_MAX_REASON]}")
+
+
+def bounded(stream: BinaryIO) -> Iterator[bytes]:
+    """The lines of `stream`; of one longer than `MAX_LINE` its beginning, still too long."""
+    while line := stream.readline(MAX_LINE + 1):
+        yield line
+        while len(line) > MAX_LINE and not line.endswith(b"\n"):
+            line = stream.readline(MAX_LINE + 1)
+
+
 def main() -> int:
     """Reads standard input, writes standard output, tells of bad lines on standard error."""
+    try:
+        return _main()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _main() -> int:
     refused = False
     try:
-        for answer in answers(sys.stdin.buffer):
+        for answer in answers(bounded(sys.stdin.buffer)):
             sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
             sys.stdout.buffer.flush()
             if isinstance(answer, _Refused):
