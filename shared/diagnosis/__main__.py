@@ -1,10 +1,10 @@
 """Classifies errors from standard input: `python -m shared.diagnosis < errors.jsonl`.
 
 Each line of input is a JSON object with `source_system`, `code` and `message`, and optionally
-`failure_type` (the failureType or termination type). Each of them is a text, or a whole number,
-which is taken as its digits; null or missing is the empty text. Each line gives one line of output
-with `error_type`, `category`, `transient`, `action`, `confidence` and `rule`. A line that is no
-such object, or longer than 1 MiB, gives `{"error": ...}` in its place, which names line and field.
+`failure_type` (the failureType or termination type): texts, of which the code may also be a whole
+number; null or missing is the empty text. Each line gives one line of output with `error_type`,
+`category`, `transient`, `action`, `confidence` and `rule`. A line that is no such object, or longer
+than 1 MiB, gives `{"error": ...}` in its place, which names line and field.
 
 Exit codes: 0 all lines were read, 1 some line was not, 2 the catalog or the matcher is at fault.
 """
@@ -34,26 +34,16 @@ _MAX_REASON = 500
 _CATALOG = Path(__file__).parent.parent / "catalog" / "catalog.yaml"
 
 
-_Value = str | int | None
-
-
 class _Asked(msgspec.Struct, frozen=True):
-    source_system: _Value = None
-    code: _Value = None
-    message: _Value = None
-    failure_type: _Value = None
+    source_system: str | None = None
+    code: str | int | None = None
+    message: str | None = None
+    failure_type: str | None = None
 
     def line(self) -> EvidenceLine:
-        return EvidenceLine(
-            _text(self.source_system),
-            _text(self.code),
-            _text(self.message),
-            _text(self.failure_type),
-        )
-
-
-def _text(value: _Value) -> str:
-    return "" if value is None else str(value)
+        code = "" if self.code is None else str(self.code)
+        kind = self.failure_type or ""
+        return EvidenceLine(self.source_system or "", code, self.message or "", kind)
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -119,7 +109,8 @@ def _refusal(number: int, error: Exception) -> _Refused:
     reason, _, path = str(error).partition(" - at `$")
     field = path.rstrip("`").lstrip(".")
     if field:
-        reason = f"{field}: expected a text, a whole number or null, {reason.partition(', ')[2]}"
+        expected = "a text, a whole number or null" if field == "code" else "a text or null"
+        reason = f"{field}: expected {expected}, {reason.partition(', ')[2]}"
     return _Refused(f"line {number}: {reason[:_MAX_REASON]}")
 
 
