@@ -10,6 +10,7 @@ is RUNNING, then the rerun itself. Costs: the difference in price of the nodes.
 
 from __future__ import annotations
 
+from shared.errors import PlatformThrottled
 from shared.models import Attempt, ClusterFacts, Json, Loan, TaskFacts
 from shared.remedies import job_settings
 from shared.remedies.base import (
@@ -172,22 +173,31 @@ class SetNodeType(Visible):
     limit = READY
 
     def act(self, case: Case, memo: Json) -> Json:
-        """Write the new type."""
+        """Write the new type, unless somebody's run has come to the cluster meanwhile."""
         api = workspace_of(case, memo)
+        if _busy(case, memo, read_cluster(case, memo)):
+            raise PlatformThrottled("runs are active on the cluster, which would restart")
         api.update_cluster(memo["cluster_id"], memo["fields"])
         return {}
 
     def look(self, case: Case, memo: Json) -> Look:
-        """Set and settled, on the way, or not set."""
+        """Set and settled, on the way, not set, or ended with the new type."""
         cluster = read_cluster(case, memo)
         wanted = memo["fields"]["node_type_id"]
         if cluster.node_type != wanted:
             return Look(ABSENT)
         if cluster.state in {"PENDING", "RESTARTING", "RESIZING", "TERMINATING"}:
             return Look(PENDING, f"cluster {cluster.cluster_id} is {cluster.state}")
-        if cluster.state == "ERROR":
-            return Look(FAILED, f"the cluster is in ERROR: {cluster.code} {cluster.message}"[:500])
+        ended = cluster.terminated_time != memo.get("terminated_time", cluster.terminated_time)
+        if cluster.state == "ERROR" or (cluster.state == "TERMINATED" and ended):
+            return Look(FAILED, f"the cluster ended: {cluster.code} {cluster.message}"[:500])
         return Look(DONE, f"cluster {cluster.cluster_id} is set to {wanted}")
+
+
+def _busy(case: Case, memo: Json, cluster: ClusterFacts) -> bool:
+    """Whether a change, which restarts a RUNNING cluster, would end somebody's run."""
+    target = memo.get("workspace") or case.failure.target
+    return cluster.state == "RUNNING" and bool(active_runs(case, target, cluster.cluster_id))
 
 
 class NodeTypeBack(SetNodeType):
@@ -203,8 +213,6 @@ class NodeTypeBack(SetNodeType):
             return Look(FAILED, f"somebody set it to {cluster.node_type} meanwhile; left as it is")
         if cluster.state not in {"RUNNING", "TERMINATED"}:
             return Look(PENDING, f"cluster {cluster.cluster_id} is {cluster.state}")
-        if cluster.state == "RUNNING" and active_runs(
-            case, memo.get("workspace") or case.failure.target, cluster.cluster_id
-        ):
+        if _busy(case, memo, cluster):
             return Look(PENDING, "runs are active on the cluster, which would restart")
         return Look(ABSENT)
