@@ -61,6 +61,8 @@ def _run(options: argparse.Namespace, view: View) -> bool:
 def _show(stack: Stack, options: argparse.Namespace, view: View) -> bool:
     furnish(stack)
     view.say(f"up: {stack.base_url}")
+    if options.time_scale != 1:
+        view.say(guide.pace(options.time_scale), "yellow")
     healed = True if options.no_demo else Demonstration(stack, view).run()
     if options.once:
         return healed

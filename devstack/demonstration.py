@@ -86,8 +86,8 @@ class Demonstration:
         state = str(reply.body.get("state", ""))
         if state in _CLOSED:
             return reply.body
-        reason = reply.body.get("waiting_for") or _WAITS_FOR.get(state, "the next step")
-        self._wait_for(reply, f"{state}; waits for {reason}")
+        usual = f"waits for {_WAITS_FOR.get(state, 'the next step')}"
+        self._wait_for(reply, f"{state}: {reply.body.get('waiting_for') or usual}")
         return None
 
     def _tell(self, timeline: list[Json]) -> None:

@@ -27,6 +27,12 @@ def moved_ports(stack: Stack) -> list[str]:
     ]
 
 
+def pace(time_scale: float) -> str:
+    """What a time scale means for the times that are shown."""
+    how = "compressed" if time_scale > 1 else "stretched"
+    return f"time is {how} {time_scale:g} to 1: a pause of 10 s takes {10 / time_scale:g} s here"
+
+
 def tell(stack: Stack, view: View, *, time_scale: float) -> None:
     """Print it all."""
     view.say()

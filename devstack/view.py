@@ -1,17 +1,19 @@
 """What people see: lines that stay, and below them a progress line where there is a terminal."""
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from devstack.client import Json
 
 _ACTION_WIDTH = 28
+_NARROW = 44  # columns; with fewer for what happened, it gets lines of its own: an id takes 36
+_INDENT = 6
 _GOOD, _BAD = ("Succeeded", "Healed"), ("Failed", "Escalated", "Refused", "Max Retries")
 
 
@@ -37,7 +39,9 @@ class View:
         if not self._console.is_terminal:
             self.say(f"  {cells[0]}  {cells[1]:>8}  {cells[2]:<{_ACTION_WIDTH}}  {summary}")
             return
-        self._console.print(_row(*cells, summary))
+        head = f"{cells[0]:>10}  {cells[1]:>9}  {cells[2]:<{_ACTION_WIDTH}}"
+        for line in _lines(head, _style(cells[2]), summary, self._console.width):
+            self._console.print(line, soft_wrap=True)
 
     @contextmanager
     def progress(self) -> Iterator[None]:
@@ -58,14 +62,22 @@ class View:
         self._last = what
 
 
-def _row(time: str, after: str, action: str, summary: str) -> Table:
-    row = Table.grid(padding=(0, 2, 0, 0))
-    row.add_column(width=10, justify="right")
-    row.add_column(width=9, justify="right", style="dim")
-    row.add_column(width=_ACTION_WIDTH, style=_style(action))
-    row.add_column(ratio=1)
-    row.add_row(*(Text(cell) for cell in (time, after, action, summary)))
-    return row
+def _lines(head: str, style: str, summary: str, width: int) -> list[Text]:
+    """An entry in lines of at most `width` columns; no word, and so no id, is ever cut."""
+    times, action = head[:-_ACTION_WIDTH], head[-_ACTION_WIDTH:]
+    first = Text.assemble((times, "dim"), (action, style))
+    room = width - len(head) - 2
+    if room >= _NARROW:
+        wrapped = _wrapped(summary, room)
+        first.append(f"  {wrapped[0]}")
+        return [first, *(Text(" " * (len(head) + 2) + line) for line in wrapped[1:])]
+    first.rstrip()
+    return [first, *(Text(" " * _INDENT + line) for line in _wrapped(summary, width - _INDENT))]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    return lines or [""]
 
 
 def _style(action: str) -> str:

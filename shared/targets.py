@@ -130,14 +130,25 @@ def check_endpoint(setting: str, url: str) -> str:
     Raises:
         ConfigurationError: it is neither.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
+    scheme, host = _scheme_and_host(url)
+    if (scheme == "https" and host) or (scheme == "http" and host in _LOOPBACK):
         return url.rstrip("/")
-    if parts.scheme == "http" and parts.hostname in _LOOPBACK:
-        return url.rstrip("/")
+    # Only so much of it is said: an address may hold a signature or a password.
     raise ConfigurationError(
-        f"{setting}: expected an https:// URL (http:// only towards this machine), got {url!r}"
+        f"{setting}: expected an https:// URL (http:// only towards this machine), without user "
+        f"name, got {scheme}://{host}"
     )
+
+
+def _scheme_and_host(url: str) -> tuple[str, str]:
+    """Scheme and host of a URL, both empty where readers of URLs may not agree what they are."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
+    if "@" in parts.netloc or "\\" in url or url != url.strip():
+        return "", ""
+    return parts.scheme, (parts.hostname or "").lower()
 
 
 def check_urls(urls: dict[str, str], hosts: Sequence[str]) -> dict[str, str]:
@@ -151,7 +162,7 @@ def check_urls(urls: dict[str, str], hosts: Sequence[str]) -> dict[str, str]:
         if not url:
             continue
         check_endpoint(name, url)
-        host = (urlsplit(url).hostname or "").lower()
+        _, host = _scheme_and_host(url)
         if not any(host == h.lower() or host.endswith(f".{h.lower()}") for h in hosts):
             raise ConfigurationError(
                 f"{name}: the host {host} is not among PLAYBOOK_HOSTS ({', '.join(hosts)})"

@@ -31,11 +31,11 @@ REMEDIES = {
     "restart_cluster": "start or restart the shared cluster, then rerun; job clusters and "
     "serverless get fresh compute with the rerun",
     "scale_up": "workers times 1.5 up to the ceiling, then rerun; given back",
-    "change_node_type": "the next node type of the list that the workspace offers, then rerun; "
-    "given back",
+    "change_node_type": "the next node type of the list that the workspace offers and whose family "
+    "has cores left, then rerun; given back",
     "library_fallback": "an older version that installs, then rerun; a job's settings are restored",
-    "wait_for_upstream": "wait until the upstream's last run succeeded or the missing file is "
-    "there, then rerun",
+    "wait_for_upstream": "wait until the missing file is there or, where nobody can look for it, "
+    "the upstream's last run succeeded, then rerun",
     "increase_timeout": "the job's or task's time-out times 1.5 up to the ceiling, then rerun; "
     "given back",
     "reduce_batch": "halve the batch parameter that the catalog names, down to its floor, for this "

@@ -1,19 +1,22 @@
 """Classifies errors from standard input: `python -m shared.diagnosis < errors.jsonl`.
 
 Each line of input is a JSON object with `source_system`, `code` and `message`, and optionally
-`failure_type` (the failureType or termination type); all may be empty. Each gives one line of
-output with `error_type`, `category`, `transient`, `action`, `confidence` and `rule`. A line that is
-no such object gives `{"error": ...}` in its place.
+`failure_type` (the failureType or termination type): texts, of which the code may also be a whole
+number; null or missing is the empty text. Each line gives one line of output with `error_type`,
+`category`, `transient`, `action`, `confidence` and `rule`. A line that is no such object, or longer
+than 1 MiB, gives `{"error": ...}` in its place, which names line and field.
 
 Exit codes: 0 all lines were read, 1 some line was not, 2 the catalog or the matcher is at fault.
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -25,6 +28,8 @@ from shared.models import Diagnosis, EvidenceLine
 
 ESCALATE = "escalate"
 NOTHING = "none"
+MAX_LINE = 1 << 20  # bytes; the matcher looks at some thousand characters of a message only
+_MAX_REASON = 500
 
 _CATALOG = Path(__file__).parent.parent / "catalog" / "catalog.yaml"
 
@@ -37,8 +42,8 @@ class _Asked(msgspec.Struct, frozen=True):
 
     def line(self) -> EvidenceLine:
         code = "" if self.code is None else str(self.code)
-        system = self.source_system or ""
-        return EvidenceLine(system, code, self.message or "", self.failure_type or "")
+        kind = self.failure_type or ""
+        return EvidenceLine(self.source_system or "", code, self.message or "", kind)
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -77,15 +82,19 @@ def answers(lines: Iterable[bytes]) -> Iterator[_Answer | _Refused]:
     catalog = loader.load(path, frozenset(ACTIONS))
     classifier = Classifier(catalog)
     decoder = msgspec.json.Decoder(_Asked)
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+    for number, raw in enumerate(lines, 1):
+        line = raw.removeprefix(codecs.BOM_UTF8).strip()
+        if not line:
+            continue
+        if len(raw) > MAX_LINE:
+            yield _Refused(f"line {number}: longer than {MAX_LINE} bytes")
             continue
         try:
-            asked = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            yield _Refused(f"line {number}: {error}")
+            evidence = decoder.decode(line).line()
+        except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+            yield _refusal(number, error)
             continue
-        found = classifier.classify([asked.line()])
+        found = classifier.classify([evidence])
         yield _Answer(
             error_type=found.error_type,
             category=found.category,
@@ -96,11 +105,36 @@ def answers(lines: Iterable[bytes]) -> Iterator[_Answer | _Refused]:
         )
 
 
+def _refusal(number: int, error: Exception) -> _Refused:
+    reason, _, path = str(error).partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    if field:
+        expected = "a text, a whole number or null" if field == "code" else "a text or null"
+        reason = f"{field}: expected {expected}, {reason.partition(', ')[2]}"
+    return _Refused(f"line {number}: {reason[:_MAX_REASON]}")
+
+
+def bounded(stream: BinaryIO) -> Iterator[bytes]:
+    """The lines of `stream`; of one longer than `MAX_LINE` its beginning, still too long."""
+    while line := stream.readline(MAX_LINE + 1):
+        yield line
+        while len(line) > MAX_LINE and not line.endswith(b"\n"):
+            line = stream.readline(MAX_LINE + 1)
+
+
 def main() -> int:
     """Reads standard input, writes standard output, tells of bad lines on standard error."""
+    try:
+        return _main()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _main() -> int:
     refused = False
     try:
-        for answer in answers(sys.stdin.buffer):
+        for answer in answers(bounded(sys.stdin.buffer)):
             sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
             sys.stdout.buffer.flush()
             if isinstance(answer, _Refused):

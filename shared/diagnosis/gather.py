@@ -43,6 +43,7 @@ _TEXT = 6_000  # characters of one message kept
 _LINES = 12
 _TASKS = 6  # failed tasks whose output is read
 _SLACK = timedelta(minutes=10)
+_Below = tuple[str, Evidence]  # a workspace, and what a run in it says
 _RUN_PAGE = re.compile(r"#job/\d+/run/(\d+)|/jobs/\d+/runs/(\d+)|[?#/]runs?/(\d+)")
 
 
@@ -82,9 +83,7 @@ class Gatherer:
             except NothingChanged:
                 continue
             evidence.lines = [*below.lines, *evidence.lines][:_LINES]
-            shared = [c for c in below.clusters if c.compute is ComputeKind.ALL_PURPOSE]
-            if shared and not evidence.clusters:
-                evidence.clusters, evidence.workspace = shared, member.target
+            _take_clusters(evidence, member.target, below)
 
     # Data Factory
 
@@ -96,10 +95,12 @@ class Gatherer:
         state = PIPELINE_STATES.get(str(newest.get("status")), RunState.UNKNOWN)
         invoked = newest.get("invokedBy") or {}
         tumbling = invoked.get("invokedByType") == "TumblingWindowTrigger"
-        return Evidence(
+        below: list[_Below] = []
+        failed = state is RunState.FAILED
+        evidence = Evidence(
             state=state,
             run_id=str(newest["runId"]),
-            lines=self._pipeline_lines(client, newest) if state is RunState.FAILED else [],
+            lines=self._pipeline_lines(client, newest, below) if failed else [],
             pipeline=str(newest.get("pipelineName") or failure.resource),
             trigger=str(invoked.get("name") or "") if tumbling else "",
             trigger_run_id=str(invoked.get("id") or "") if tumbling else "",
@@ -108,6 +109,9 @@ class Gatherer:
             started_at=_moment(newest.get("runStart")),
             ended_at=_moment(newest.get("runEnd")),
         )
+        for workspace, found in below:
+            _take_clusters(evidence, workspace, found)
+        return evidence
 
     def _group(self, client: FactoryClient, run: Row) -> list[Row]:
         group = str(run.get("runGroupId") or run["runId"])
@@ -115,20 +119,22 @@ class Gatherer:
         return client.runs(start, self._clock.now() + _SLACK, RunGroupId=group)
 
     def _pipeline_lines(
-        self, client: FactoryClient, run: Row, depth: int = 0
+        self, client: FactoryClient, run: Row, below: list[_Below], depth: int = 0
     ) -> list[EvidenceLine]:
         start = (_moment(run.get("runStart")) or self._clock.now()) - _SLACK
         activities = client.activities(str(run["runId"]), start, self._clock.now() + _SLACK)
         failed = [a for a in activities if a.get("status") == "Failed"]
         lines: list[EvidenceLine] = []
         for activity in failed[:_TASKS]:
-            lines += self._inside(client, activity, depth)
+            lines += self._inside(client, activity, below, depth)
             lines.append(_activity_line(activity))
         if run.get("message"):
             lines.append(EvidenceLine("pipeline run", "", str(run["message"])[:_TEXT]))
         return lines[:_LINES]
 
-    def _inside(self, client: FactoryClient, activity: Row, depth: int) -> list[EvidenceLine]:
+    def _inside(
+        self, client: FactoryClient, activity: Row, below: list[_Below], depth: int
+    ) -> list[EvidenceLine]:
         """What happened in the work that an activity started: a pipeline, a Databricks run."""
         output = activity.get("output")
         if not isinstance(output, dict) or depth >= _DEPTH:
@@ -136,19 +142,22 @@ class Gatherer:
         child = output.get("pipelineRunId")
         try:
             if activity.get("activityType") == "ExecutePipeline" and child:
-                return self._pipeline_lines(client, client.run(str(child)), depth + 1)
-            return self._databricks_lines(str(output.get("runPageUrl") or ""))
+                return self._pipeline_lines(client, client.run(str(child)), below, depth + 1)
+            return self._databricks_lines(str(output.get("runPageUrl") or ""), below)
         except NothingChanged:
             return []
 
-    def _databricks_lines(self, url: str) -> list[EvidenceLine]:
+    def _databricks_lines(self, url: str, below: list[_Below]) -> list[EvidenceLine]:
+        """What a run page's run says; asked of a listed workspace only, whatever the URL says."""
         match = _RUN_PAGE.search(url)
         workspace = _workspace_at(self._targets, url)
         if match is None or workspace is None:
             return []
         run_id = next(group for group in match.groups() if group)
         api = self._platforms.workspace(workspace)
-        return self._run_evidence(api, api.run(run_id)).lines
+        found = self._run_evidence(api, api.run(run_id))
+        below.append((workspace, found))
+        return found.lines
 
     # Databricks jobs
 
@@ -351,8 +360,18 @@ def _silent_driver(api: WorkspaceApi, cluster: ClusterFacts) -> EvidenceLine | N
     return None
 
 
+def _take_clusters(evidence: Evidence, workspace: str, below: Evidence) -> None:
+    """Note the shared clusters of a Databricks run as those of the pipeline run above it."""
+    shared = [c for c in below.clusters if c.compute is ComputeKind.ALL_PURPOSE]
+    if shared and not evidence.clusters:
+        evidence.clusters, evidence.workspace = shared, workspace
+
+
 def _workspace_at(targets: Targets, url: str) -> str | None:
-    host = urlsplit(url).hostname
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return None
     for workspace in targets.workspaces:
         if host and urlsplit(workspace.host).hostname == host:
             return workspace.name

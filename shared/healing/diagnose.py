@@ -268,7 +268,8 @@ def _planned(decision: Decision, now: datetime) -> Callable[[Incident], None]:
         incident.state = IncidentState.WAITING if decision.delay else IncidentState.REMEDIATING
         incident.planned = decision.remedy
         incident.planned_for = now + timedelta(seconds=decision.delay)
-        incident.waiting_for = f"{decision.delay:g} s to pass before the {decision.remedy}"
+        remedy = decision.remedy.replace("_", " ")
+        incident.waiting_for = f"pauses for {decision.delay:g} s before the {remedy}"
 
     return change
 

@@ -148,10 +148,14 @@ class WorkspaceApi:
         """All jobs of the workspace, without their tasks."""
         return self._paged("/api/2.2/jobs/list", "jobs", limit=100)
 
-    def node_types(self) -> set[str]:
-        """Ids of the node types that the workspace offers and that have not been retired."""
+    def node_types(self) -> dict[str, Row]:
+        """The node types that may be taken here, by id: neither retired nor barred in the region.
+
+        `num_cores` are one node's; `node_info.available_core_quota` are those that the type's
+        family has left here, where the workspace tells that.
+        """
         listed = self._get("/api/2.1/clusters/list-node-types").get("node_types") or []
-        return {str(t["node_type_id"]) for t in listed if not t.get("is_deprecated")}
+        return {str(t["node_type_id"]): t for t in listed if _may_be_taken(t)}
 
     def execute(self, warehouse_id: str, statement: str) -> str:
         """Run one SQL statement on a warehouse, waiting up to 50 s; returns its id.
@@ -274,6 +278,11 @@ class WorkspaceApi:
 
     def _mutate(self, call: Any) -> Any:  # noqa: ANN401 - the SDK's answers
         return mutate(call, translate)
+
+
+def _may_be_taken(node_type: Row) -> bool:
+    barred = (node_type.get("node_info") or {}).get("status")
+    return not node_type.get("is_deprecated") and not barred
 
 
 class _OneTry:

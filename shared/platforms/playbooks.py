@@ -21,6 +21,7 @@ from shared.platforms.calls import mutate
 
 _MAX_ANSWER = 65_536
 _THROTTLED, _TIMEOUT, _SERVER, _CLIENT, _REDIRECT = 429, 408, 500, 400, 300
+_UNAUTHENTICATED = 401
 
 
 class Playbooks:
@@ -96,6 +97,9 @@ def _refusal(error: Any) -> PlatformError:  # noqa: ANN401 - _Answered
     if error.status == _THROTTLED:
         seconds = float(error.retry_after) if error.retry_after.isdigit() else None
         return PlatformThrottled(str(error), seconds)
+    if error.status == _UNAUTHENTICATED:
+        # Without the status: no token of ours that could be renewed was refused, but a signature.
+        return PlatformRefused(f"{error}: its signature is not valid")
     if _CLIENT <= error.status < _SERVER and error.status != _TIMEOUT:
         return PlatformRefused(str(error), error.status)
     if error.status < _CLIENT:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from shared.clock import Clock
-from shared.errors import PlatformRefused
+from shared.errors import PlatformMissing, PlatformRefused
 from shared.models import Json
 from shared.platforms.calls import read
 from shared.platforms.data_factory import translate
@@ -36,17 +36,31 @@ class SourceFiles:
         self._client = client
         self._clock = clock
 
-    def exists(self, container: str, path: str) -> bool:
-        """Whether the blob is there; False also where it may not be looked for.
+    def exists(self, container: str, path: str) -> bool | None:
+        """Whether the blob, or the folder with something in it, is there; None if nobody can tell.
+
+        That is where we may not look, where this account has no such container (then the file is
+        missing in another account), and for a path with wildcards.
 
         Raises:
             PlatformUnavailable: storage does not answer.
         """
-        blob = self._client.get_blob_client(container, path)
+        if "*" in path or "?" in path:
+            return None
+        holder = self._client.get_container_client(container)
+
+        def inside() -> bool:
+            found = holder.list_blobs(name_starts_with=f"{path}/", results_per_page=1)
+            return next(iter(found), None) is not None
+
         try:
-            return bool(read(blob.exists, translate, self._clock))
-        except PlatformRefused:
-            return False
+            if read(holder.get_blob_client(path).exists, translate, self._clock):
+                return True
+            if not read(holder.exists, translate, self._clock):
+                return None
+            return bool(read(inside, translate, self._clock))
+        except (PlatformRefused, PlatformMissing):
+            return None
 
 
 def connect(

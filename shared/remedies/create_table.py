@@ -8,8 +8,8 @@ tells whether the table is there. Verified: the rerun itself. Costs: a moment of
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
+from shared.catalog.ddl import ddl_mistake
 from shared.errors import PlatformRefused
 from shared.models import Attempt, Json
 from shared.remedies.base import ABSENT, DONE, READY, Case, Look, Plan, Refusal, Visible
@@ -19,9 +19,6 @@ from shared.vocabulary import FailureKind
 # The table or view `a`.`b`.`c` cannot be found. / Delta table a.b.c doesn't exist.
 _MISSING = re.compile(
     r"table(?: or view)?:? ([`\w.-]{5,800}) (?:cannot be found|doesn't exist)", re.IGNORECASE
-)
-_CREATES = re.compile(
-    r"^(?:\s*--[^\n]*\n)*\s*create\s+table\s+if\s+not\s+exists\s+([`\w.-]+)", re.IGNORECASE
 )
 
 
@@ -42,20 +39,6 @@ class CreateTable:
             return Refusal(wrong)
         memo: Json = {"table": name, "warehouse_id": spec.warehouse_id, "ddl": spec.ddl}
         return with_rerun(case, ["create_table"], memo, f"create table {name}")
-
-
-def ddl_mistake(folder: Path, file: str, table: str) -> str:
-    """What is wrong with a DDL file, empty if it makes exactly `table` and nothing else."""
-    path = (folder / file).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
-        return f"the DDL file {file} of {table} is not there"
-    text = path.read_text("utf-8")
-    match = _CREATES.match(text)
-    if match is None:
-        return f"{file} does not begin with CREATE TABLE IF NOT EXISTS"
-    if match.group(1).replace("`", "").lower() != table.lower():
-        return f"{file} makes {match.group(1)}, not {table}"
-    return f"{file} holds more than one statement" if ";" in text.strip().rstrip(";") else ""
 
 
 def _missing_table(case: Case) -> str | None:

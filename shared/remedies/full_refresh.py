@@ -2,15 +2,18 @@
 
 Needs: CAN_RUN on the pipeline. Changes: the first try resets the checkpoint of the table, which
 keeps its data; a second one empties the table and computes it anew. Only tables that the catalog
-names for this pipeline. Once only: what updates there were before is written down. Verified: the
-update itself, then the rerun of the job over it. Costs: a whole computation of the table.
+names for this pipeline, and only if it names every table that failed. Once only: what updates there
+were before is written down, and of newer ones only ours counts. Verified: the update itself, then
+the rerun of the job over it. Costs: a whole computation of the table.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from shared.models import Attempt, Evidence, Json
-from shared.remedies.base import RUN, Case, Look, Plan, Refusal, Visible, job_lock
-from shared.remedies.rerun import rerun_locks, rerun_step, update_look
+from shared.remedies.base import ABSENT, RUN, Case, Look, Plan, Refusal, Visible, job_lock
+from shared.remedies.rerun import newest_update, rerun_locks, rerun_step
 from shared.vocabulary import FailureKind
 
 
@@ -54,8 +57,13 @@ def _pipeline_id(case: Case, evidence: Evidence | None) -> str:
 
 
 def _failed_tables(case: Case, evidence: Evidence, pipeline_id: str) -> list[str]:
+    """The allowed tables that failed; none if another one failed too, which nothing here cures."""
     allowed = case.catalog.refreshable_tables.get(pipeline_id, ())
-    flows = {line.source.removeprefix("flow ") for line in evidence.lines}
+    sources = {line.source for line in evidence.lines}
+    flows = {source.removeprefix("flow ") for source in sources if source.startswith("flow ")}
+    flows.discard(pipeline_id)  # what the update says as a whole
+    if not all(any(_same(table, flow) for table in allowed) for flow in flows):
+        return []
     return [table for table in allowed if any(_same(table, flow) for flow in flows)]
 
 
@@ -87,5 +95,29 @@ class RefreshTables(Visible):
         )
 
     def look(self, case: Case, memo: Json) -> Look:
-        """The newest update that was not there before."""
-        return update_look(case, memo, follow=case.failure.kind is FailureKind.UPDATE)
+        """Our update, or the newest of the platform's own retries of it."""
+        updates = case.platforms.workspace(case.failure.target).updates(memo["pipeline_id"])
+        new = [u for u in updates if u["update_id"] not in memo["known"]]
+        first = next((n for n, u in reversed([*enumerate(new)]) if _ours(u, memo)), None)
+        if first is None:
+            return Look(ABSENT)
+        look = newest_update([u for u in new[:first] if _retry(u)] + [new[first]])
+        mine = {"refresh_id": str(new[first]["update_id"])}
+        follow = case.failure.kind is FailureKind.UPDATE
+        return Look(look.status, look.note, mine | (look.memo if follow else {}))
+
+
+def _ours(update: dict[str, Any], memo: Json) -> bool:
+    """Whether an update is the one we asked for; the API does not tell which checkpoints it reset.
+
+    Of somebody else's, of the schedule's and of the job's the cause or the selection is another.
+    """
+    if memo.get("refresh_id"):
+        return bool(update["update_id"] == memo["refresh_id"])
+    chosen = list(update.get("full_refresh_selection") or [])
+    asked = update.get("cause") == "API_CALL" and not update.get("full_refresh")
+    return asked and chosen == (memo.get("full") or [])
+
+
+def _retry(update: dict[str, Any]) -> bool:
+    return update.get("cause") == "RETRY_ON_FAILURE"

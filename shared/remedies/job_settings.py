@@ -107,7 +107,11 @@ def read(case: Case, job_id: str) -> Json:
 
 
 def plan(
-    case: Case, job_id: str, edits: list[Edit], words: tuple[str, str], **memo: str
+    case: Case,
+    job_id: str,
+    edits: list[Edit],
+    words: tuple[str, str],
+    **memo: Any,  # noqa: ANN401 - JSON values
 ) -> Plan | Refusal:
     """Edit the job, rerun what failed, and lend the edits until the incident closes.
 

@@ -3,7 +3,8 @@
 Needs: CAN_MANAGE on the cluster, or on the job. Changes: the library's version on the cluster; or
 in the job's task, which is restored when the incident closes. Once only: the statuses of the
 cluster's libraries (or the job's settings) tell what was done. Verified: INSTALLED, then the rerun
-itself. Costs: one restart of the cluster.
+itself; the version that worked is remembered and taken first the next time. Costs: one restart of
+the cluster.
 
 A library that failed stays listed until it is uninstalled, and that takes effect at a restart. So
 on a shared cluster: uninstall, restart (or start), install the next older version of the catalog's
@@ -225,14 +226,16 @@ def _in_job(
         replaced = _replaced(case, listed or [], failed)
         if replaced is None:
             continue
-        after, label, version = replaced
-        return _job_plan(case, job_id, job_settings.edit(path, listed, after), label, version)
+        library, version, after = replaced
+        edit = job_settings.edit(path, listed, after)
+        return _job_plan(case, job_id, edit, library, version)
     return None
 
 
 def _replaced(
     case: Case, listed: list[Json], failed: list[str]
-) -> tuple[list[Json], str, str] | None:
+) -> tuple[Json, str, list[Json]] | None:
+    """The library that is to blame, the version to take, and the list with that version."""
     said = " ".join(line.message for line in case.evidence.lines) if case.evidence else ""
     position = _blamed(listed, said)
     if position is None:
@@ -243,7 +246,7 @@ def _replaced(
         return None
     after = [*listed]
     after[position] = libraries.at_version(library, version)
-    return after, libraries.label(library), version
+    return library, version, after
 
 
 def _blamed(listed: list[Json], said: str) -> int | None:
@@ -266,8 +269,11 @@ def _name(library: Json) -> str:
 
 
 def _job_plan(
-    case: Case, job_id: str, edit: job_settings.Edit, label: str, version: str
+    case: Case, job_id: str, edit: job_settings.Edit, library: Json, version: str
 ) -> Plan | Refusal:
-    changing = f"replace {label} by version {version} in task {edit['path'][1]} of job {job_id}"
+    task, label = edit["path"][1], libraries.label(library)
+    changing = f"replace {label} by version {version} in task {task} of job {job_id}"
     returning = f"job {job_id}'s libraries back to what they were"
-    return job_settings.plan(case, job_id, [edit], (changing, returning), version=version)
+    worked = [_memory_name(library), version]
+    words = (changing, returning)
+    return job_settings.plan(case, job_id, [edit], words, version=version, worked=worked)

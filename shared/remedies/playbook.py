@@ -2,8 +2,10 @@
 
 Needs: the URL in the setting that the catalog names for the error type. Changes: whatever the
 playbook does. Once only: it cannot be asked whether it ran, so a call without an answer goes to a
-person and is never repeated. Verified: the run that the answer names (`new_run_id` or `run_id`),
-else a newer run of the same line. Costs: what the playbook costs.
+person and is never repeated. Verified: the run of the same pipeline or job that the answer names
+(`new_run_id` or `run_id`), else a newer run of the same line; of a cluster, that it is RUNNING and
+was started since; of a library, that it is INSTALLED. A run of something else (an upstream's) that
+the answer names does not heal ours by itself. Costs: what the playbook costs.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from shared.clock import Clock
 from shared.diagnosis import databricks_facts as facts
 from shared.diagnosis import libraries
 from shared.diagnosis.gather import PIPELINE_STATES
+from shared.errors import PlatformMissing
 from shared.models import Attempt, Evidence, Json
+from shared.platforms.data_factory import FactoryClient
+from shared.platforms.databricks import WorkspaceApi
 from shared.remedies.base import (
     ABSENT,
     DONE,
@@ -26,11 +31,14 @@ from shared.remedies.base import (
     Look,
     Plan,
     Refusal,
+    cluster_lock,
 )
 from shared.remedies.rerun import STATUS, newest_run, rerun_locks, update_look
 from shared.vocabulary import PLAYBOOKS, FailureKind, RunState
 
 _LOOK_BACK = timedelta(days=2)
+_ON_CLUSTERS = frozenset({FailureKind.CLUSTER, FailureKind.LIBRARY})
+_MAX_RUN_ID = 100
 
 
 class Playbook:
@@ -50,7 +58,15 @@ class Playbook:
             "run_id": evidence.run_id or case.run_id,
             "latest_repair_id": evidence.repair_ids[-1] if evidence.repair_ids else "",
         }
-        return Plan(["playbook"], f"call the playbook {name}", memo, rerun_locks(case))
+        locks = rerun_locks(case)
+        if case.failure.kind in _ON_CLUSTERS and evidence.clusters:
+            cluster = evidence.clusters[0]
+            memo |= {
+                "terminated_time": cluster.terminated_time,
+                "restarted_time": cluster.restarted_time,
+            }
+            locks = [*locks, cluster_lock(case.failure.target, cluster.cluster_id)]
+        return Plan(["playbook"], f"call the playbook {name}", memo, locks)
 
 
 def playbook_for(case: Case) -> str | None:
@@ -93,10 +109,7 @@ class PlaybookPhase:
     def act(self, case: Case, memo: Json) -> Json:
         """Call it."""
         answer = case.platforms.playbooks.call(memo["playbook"], memo["body"])
-        run_id = str(answer.get("new_run_id") or answer.get("run_id") or "")[:100]
-        # An answer that names the failed run itself names no new one.
-        new = run_id != memo["run_id"] and run_id.replace("-", "").isalnum()
-        named = run_id if new else ""
+        named = _named_run(answer, {memo["run_id"], *memo["known"]})
         return {"named_run": named} if named else {}
 
     def look(self, case: Case, memo: Json) -> Look:
@@ -107,23 +120,48 @@ class PlaybookPhase:
         if kind is FailureKind.JOB_RUN:
             return _job_look(case, memo)
         if kind is FailureKind.CLUSTER:
-            return _cluster_look(case)
+            return _cluster_look(case, memo)
         if kind is FailureKind.LIBRARY:
             return _library_look(case)
-        look = update_look(case, memo | {"pipeline_id": case.failure.resource}, follow=True)
+        look = update_look(case, memo | {"pipeline_id": case.failure.resource})
         return Look(PENDING, "no new update yet") if look.status == ABSENT else look
 
     def _pipeline_look(self, case: Case, memo: Json) -> Look:
         client = case.platforms.factory(case.failure.target)
-        if memo.get("named_run"):
-            run = client.run(memo["named_run"])
-            state = PIPELINE_STATES.get(str(run.get("status")), RunState.UNKNOWN)
-            follow = {"new_run_id": memo["named_run"], "new_group": _group(run)}
-            return Look(STATUS[state], f"run {memo['named_run']} is {run.get('status')}", follow)
+        named = _look_at_named(client, case, memo)
+        if named is not None:
+            return named
         now = self._clock.now()
         group = client.runs(now - _LOOK_BACK, now + timedelta(minutes=10), RunGroupId=memo["group"])
         look = newest_run(group, memo)
         return Look(PENDING, "no new run yet") if look.status == ABSENT else look
+
+
+def _named_run(answer: Json, known: set[str]) -> str:
+    """The new run that an answer names, empty if it names none, or one that was there before."""
+    for field in ("new_run_id", "run_id"):
+        value = answer.get(field)
+        text = str(value) if isinstance(value, str | int) and value is not True else ""
+        if text not in known and len(text) <= _MAX_RUN_ID and text.replace("-", "").isalnum():
+            return text
+    return ""
+
+
+def _look_at_named(client: FactoryClient, case: Case, memo: Json) -> Look | None:
+    """How far the named run is; None where that says nothing about ours."""
+    if not memo.get("named_run"):
+        return None
+    try:
+        run = client.run(memo["named_run"])
+    except PlatformMissing:
+        return None
+    state = PIPELINE_STATES.get(str(run.get("status")), RunState.UNKNOWN)
+    words = f"run {memo['named_run']} is {run.get('status')}"
+    if str(run.get("pipelineName") or "").lower() != case.failure.resource.lower():
+        words = f"{words}, of pipeline {run.get('pipelineName')}"
+        return Look(FAILED, words) if STATUS[state] == FAILED else None
+    follow = {"new_run_id": memo["named_run"], "new_group": _group(run)}
+    return Look(STATUS[state], words, follow)
 
 
 def _library_look(case: Case) -> Look:
@@ -140,25 +178,42 @@ def _group(run: dict[str, Any]) -> str:
 
 
 def _job_look(case: Case, memo: Json) -> Look:
-    run_id = memo.get("named_run") or memo["run_id"]
-    run = case.platforms.workspace(case.failure.target).run(run_id)
+    api = case.platforms.workspace(case.failure.target)
+    named = _named_job_run(api, case, memo)
+    if named is not None:
+        run_id = memo["named_run"]
+        state = facts.run_state(named)
+        follow = {"new_run_id": run_id, "new_group": run_id}
+        return Look(STATUS[state], f"run {run_id} is {state.value}", follow)
+    run = api.run(memo["run_id"])
     repairs = facts.repair_ids(run)
-    same = run_id == memo["run_id"]
-    if same and repairs[-1:] in ([], [memo["latest_repair_id"]]):
+    if repairs[-1:] in ([], [memo["latest_repair_id"]]):
         return Look(PENDING, "no new run yet")
     state = facts.run_state(run)
-    follow = {"repair_id": repairs[-1]} if same else {"new_run_id": run_id, "new_group": run_id}
-    return Look(STATUS[state], f"run {run_id} is {state.value}", follow)
+    words = f"run {memo['run_id']} is {state.value} after repair {repairs[-1]}"
+    return Look(STATUS[state], words, {"repair_id": repairs[-1]})
 
 
-def _cluster_look(case: Case) -> Look:
+def _named_job_run(api: WorkspaceApi, case: Case, memo: Json) -> Json | None:
+    """The named run, None if it is no run of the same job."""
+    if not str(memo.get("named_run") or "").isdigit():
+        return None
+    try:
+        run = api.run(memo["named_run"])
+    except PlatformMissing:
+        return None
+    return run if str(run.get("job_id") or "") == case.failure.resource else None
+
+
+def _cluster_look(case: Case, memo: Json) -> Look:
     api = case.platforms.workspace(case.failure.target)
     cluster = facts.cluster_facts(api.cluster(case.failure.resource))
     state = facts.cluster_state(cluster)
     words = f"cluster {cluster.cluster_id} is {cluster.state}"
     if state is RunState.SUCCEEDED:
-        return Look(DONE, words)
-    ended_again = str(cluster.terminated_time) != case.failure.occurrence
+        came_back = cluster.restarted_time > memo["restarted_time"]
+        return Look(DONE, words) if came_back else Look(PENDING, "it was not restarted yet")
+    ended_again = cluster.terminated_time != memo["terminated_time"]
     if state is RunState.FAILED and ended_again:
         return Look(FAILED, words)
     return Look(PENDING, words)

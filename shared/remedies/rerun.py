@@ -211,19 +211,19 @@ class StartUpdate(Visible):
 
     def look(self, case: Case, memo: Json) -> Look:
         """The newest update that was not there before."""
-        return update_look(case, memo, follow=True)
+        return update_look(case, memo)
 
 
-def update_look(case: Case, memo: Json, *, follow: bool) -> Look:
-    """How far the newest update of a pipeline is that was not there before.
-
-    `follow`: the update is from then on the incident's run.
-    """
+def update_look(case: Case, memo: Json) -> Look:
+    """How far the newest update of a pipeline is that was not there before."""
     api = case.platforms.workspace(case.failure.target)
     new = [u for u in api.updates(memo["pipeline_id"]) if u["update_id"] not in memo["known"]]
-    if not new:
-        return Look(ABSENT)
-    state = UPDATE_STATES.get(str(new[0].get("state")), RunState.ACTIVE)
-    update_id = str(new[0]["update_id"])
-    note = f"update {update_id} is {new[0].get('state')}"
-    return Look(STATUS[state], note, {"new_run_id": update_id} if follow else {})
+    return newest_update(new) if new else Look(ABSENT)
+
+
+def newest_update(updates: list[dict[str, Any]]) -> Look:
+    """How far the first of `updates` is, which are listed newest first."""
+    state = UPDATE_STATES.get(str(updates[0].get("state")), RunState.ACTIVE)
+    update_id = str(updates[0]["update_id"])
+    note = f"update {update_id} is {updates[0].get('state')}"
+    return Look(STATUS[state], note, {"new_run_id": update_id})

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 
+from shared.errors import PlatformRefused
 from shared.models import Attempt, ClusterFacts, Json, Loan, TaskFacts
 from shared.remedies import job_settings
 from shared.remedies.base import (
@@ -204,8 +205,11 @@ class UpdateSize(Visible):
     limit = READY
 
     def act(self, case: Case, memo: Json) -> Json:
-        """Write the new size."""
+        """Write the new size, unless somebody has started the cluster: it would restart."""
         api = workspace_of(case, memo)
+        state = read_cluster(case, memo).state
+        if state != "TERMINATED":
+            raise PlatformRefused(f"the cluster is {state} by now; changing it would restart it")
         api.update_cluster(memo["cluster_id"], memo["size"])
         return {}
 

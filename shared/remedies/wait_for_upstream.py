@@ -6,7 +6,8 @@ nothing before the rerun. Verified: the rerun itself. Costs: nothing while waiti
 Which upstream: the catalog's map; else the naming patterns of the field: Step3 after Step2,
 Transform after Extract, Copy after Load, `X_From_Y` after `Load_To_Y`. While its last run goes on
 we wait; when that succeeded we rerun ours; when it failed the incident goes to a person. Where the
-missing file can be looked for and is there by now, nothing is waited for.
+container of the missing file may be read, the file decides: nothing is waited for once it is there,
+and nothing is rerun before, whatever the upstream's run says.
 """
 
 from __future__ import annotations
@@ -85,9 +86,13 @@ def _file(case: Case) -> Json | None:
     """The missing file, where its storage is one that we may read."""
     lines = case.evidence.lines if case.evidence else []
     named = next((f for line in lines if (f := missing_file(line.message))), None)
-    if named is None or case.platforms.source_files is None:
-        return None
-    return named
+    return named if named is not None and _is_there(case, named) is not None else None
+
+
+def _is_there(case: Case, file: Json) -> bool | None:
+    """Whether the file is there, None where that cannot be told."""
+    source = case.platforms.source_files
+    return source.exists(file["container"], file["path"]) if source is not None else None
 
 
 def _upstream(case: Case) -> Json | None:
@@ -121,8 +126,8 @@ class AwaitUpstream(Visible):
     def look(self, case: Case, memo: Json) -> Look:
         """There, on the way, or not coming."""
         file = memo.get("file")
-        source = case.platforms.source_files
-        if file and source is not None and source.exists(file["container"], file["path"]):
+        there = _is_there(case, file) if file else None
+        if file and there:
             return Look(DONE, f"{file['container']}/{file['path']} is there now")
         if not memo.get("upstream"):
             return Look(PENDING, "the file is not there yet")
@@ -130,6 +135,10 @@ class AwaitUpstream(Visible):
         words = f"upstream {memo['upstream']}'s last run {run_id or '(none)'} is {state.value}"
         if state in {RunState.ACTIVE, RunState.UNKNOWN}:
             return Look(PENDING, words)
+        if state is RunState.SUCCEEDED and file and there is False:
+            return Look(
+                PENDING, f"{words}, but {file['container']}/{file['path']} is not there yet"
+            )
         return Look(DONE if state is RunState.SUCCEEDED else FAILED, words)
 
     def _last_run(self, case: Case, memo: Json) -> tuple[RunState, str]:

@@ -116,6 +116,37 @@ def test_entries_are_aligned(*, terminal: bool) -> None:
     assert "+100.0 s" in second
 
 
+RUN = "d12da786-1f0e-4c5d-9c55-3f6a2b7c8d9e"
+SUMMARIES = (
+    f"Done: rerun pipeline, as {RUN}",
+    f"Attempt 1 healed: run {RUN} is Succeeded",
+    "Attempt 1: " + "rerun pipeline pl_daily_sales from its failed activity, " * 4,
+    "",
+    "one-word-that-is-" + "longer-" * 20,
+)
+
+
+@pytest.mark.parametrize("width", [40, 80, 97, 98, 120])
+@pytest.mark.parametrize("summary", SUMMARIES)
+def test_no_id_is_cut_and_no_line_is_longer_than_the_terminal(width: int, summary: str) -> None:
+    output = StringIO()
+    view = View(Console(file=output, force_terminal=True, width=width, no_color=True))
+    since = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+    entry = {"at": "2026-03-01T03:00:02Z", "action": "Auto-Remediation Succeeded"}
+    view.entry(entry | {"summary": summary}, since)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue()).splitlines()
+    longest_word = max((len(word) for word in summary.split()), default=0)
+    allowed = max(width, 51) if longest_word <= len(RUN) else longest_word + 55
+    assert all(len(line) <= allowed for line in lines), lines
+    assert " ".join(" ".join(lines).split()).endswith(" ".join(summary.split()))
+    assert (RUN in summary) is any(RUN in line for line in lines)
+
+
+def test_a_time_scale_is_told() -> None:
+    assert guide.pace(20) == "time is compressed 20 to 1: a pause of 10 s takes 0.5 s here"
+    assert guide.pace(0.5) == "time is stretched 0.5 to 1: a pause of 10 s takes 20 s here"
+
+
 def test_without_a_terminal_a_wait_is_told_once() -> None:
     output = StringIO()
     view = View(Console(file=output, force_terminal=False))

@@ -66,7 +66,7 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
         ("  GatewayTimeout:\n", "  HttpConnectionFailed:\n", "stands there twice"),
         ("    category: network", "    category: nettwork", "expected one of"),
         ("backoff: [10, 30, 60]", "backoff: [.nan]", "from 0 s to a day"),
-        ("  verify_first: 10 ", "  verify_first: -1 ", "expected 0 or more"),
+        ("  verify_first: 10 ", "  verify_first: -1 ", "expected 0.01 or more"),
     ],
 )
 def test_a_mistake_is_refused_with_file_line_and_reason(

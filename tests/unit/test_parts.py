@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.auth import authenticate
+from shared.catalog.ddl import ddl_mistake
 from shared.catalog.loader import load as load_catalog
 from shared.diagnosis import libraries
 from shared.diagnosis.classifier import Classifier
@@ -19,7 +20,6 @@ from shared.errors import ConfigurationError
 from shared.models import EvidenceLine
 from shared.redaction import Redactor
 from shared.remedies import job_settings
-from shared.remedies.create_table import ddl_mistake
 from shared.remedies.registry import NAMES
 from shared.remedies.scale_up import grown, grown_size
 from shared.remedies.wait_for_upstream import upstream_names
@@ -133,12 +133,26 @@ def test_observe_is_the_default() -> None:
         ({"API_KEYS": '[{"name":"a","key":"short","scopes":[]}]'}, "API_KEYS[0].key"),
         ({"TARGETS": '[{"kind":"bakery","name":"x"}]'}, "TARGETS: Invalid value 'bakery'"),
         ({"TARGETS": '[{"kind":"databricks","name":"x","host":"http://h"}]'}, "host of x"),
+        ({"PLAYBOOK_RETRY_JOB": "http://a.logic.azure.com/x"}, "expected an https:// URL"),
+        ({"PLAYBOOK_RETRY_JOB": "https://example.com/x"}, "host example.com is not among"),
+        ({"PLAYBOOK_RETRY_JOB": "https://notlogic.azure.com.example.com"}, "is not among"),
+        ({"PLAYBOOK_RETRY_JOB": "https://xlogic.azure.com/x"}, "is not among PLAYBOOK_HOSTS"),
+        ({"PLAYBOOK_RETRY_JOB": "https://a@logic.azure.com"}, "without user name"),
+        ({"PLAYBOOK_RETRY_JOB": "https://b.example.com\\@logic.azure.com"}, "without user name"),
+        ({"PLAYBOOK_RETRY_JOB": "https://[logic.azure.com"}, "expected an https:// URL"),
     ],
 )
 def test_a_wrong_setting_is_named(changes: dict[str, str], complaint: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(ENV | changes)
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["http://prod-1.logic.azure.com", "https://example.com"])
+def test_a_refused_playbook_does_not_tell_its_signature(host: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load({**ENV, "PLAYBOOK_RETRY_JOB": f"{host}/workflows/w?sig=hunter2"})
+    assert "hunter2" not in str(caught.value)
 
 
 def test_several_targets() -> None:
