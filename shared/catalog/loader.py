@@ -6,16 +6,13 @@ A mistake in the data is refused when the program starts, with the file, the lin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-import yaml
 
 from shared.errors import ConfigurationError
 from shared.vocabulary import PLAYBOOKS
-
-T = TypeVar("T")
-Steps = list[str | int]
+from shared.yaml_lines import Steps, YamlFile
 
 # Never automated, whatever the data says: permissions and access, schema, corrupted data, failed
 # sign-ins. In code on purpose, so that no edited file can lift it.
@@ -215,11 +212,11 @@ def load(path: Path, remedies: frozenset[str]) -> Catalog:
     Raises:
         ConfigurationError: a mistake, with file, line and reason.
     """
-    matrix = _File(path)
+    matrix = YamlFile(path)
     listed = matrix.document(_CatalogFile)
     error_types = matrix.entries(["error_types"], listed.error_types, ErrorSpec)
     rules_path = path.with_name("rules.yaml")
-    recognition = _File(rules_path if rules_path.exists() else _DEFAULT_RULES)
+    recognition = YamlFile(rules_path if rules_path.exists() else _DEFAULT_RULES)
     rules = recognition.document(_RulesFile).rules
     _check_timings(matrix, listed.timings)
     _check_types(matrix, error_types, remedies)
@@ -244,95 +241,7 @@ def load(path: Path, remedies: frozenset[str]) -> Catalog:
 _DEFAULT_RULES = Path(__file__).parent / "rules.yaml"
 
 
-class _File:
-    """A YAML file that remembers on which line each value stands."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-        except OSError as error:
-            raise ConfigurationError(f"{path.name}: cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigurationError(f"{path.name}: not UTF-8") from None
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"{path.name}: not YAML: {error}") from None
-
-        if self._node is not None:
-            self._refuse_twins(self._node)
-
-    def _refuse_twins(self, node: Any) -> None:  # noqa: ANN401 - yaml's own nodes
-        """YAML takes the last of two equal keys in silence; here that is a mistake."""
-        if isinstance(node, yaml.SequenceNode):
-            for item in node.value:
-                self._refuse_twins(item)
-        if not isinstance(node, yaml.MappingNode):
-            return
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise ConfigurationError(
-                    f"{self._path.name}, line {line}: {key.value} stands there twice"
-                )
-            seen.add(key.value)
-            self._refuse_twins(value)
-
-    def document(self, shape: type[T]) -> T:
-        loader = yaml.SafeLoader("")
-        data = loader.construct_document(self._node) if self._node else None
-        return self._convert([], data, shape)
-
-    def entries(self, at: Steps, values: dict[str, Any], shape: type[T]) -> dict[str, T]:
-        """A mapping's values, one by one: msgspec does not tell which key a mistake is under."""
-        return {name: self._convert([*at, name], value, shape) for name, value in values.items()}
-
-    def _convert(self, at: Steps, data: Any, shape: type[T]) -> T:  # noqa: ANN401 - YAML values
-        try:
-            return msgspec.convert(data, shape, strict=True)
-        except msgspec.ValidationError as error:
-            reason, _, path = str(error).partition(" - at `$")
-            raise self.mistake([*at, *_steps(path.rstrip("`"))], reason) from None
-
-    def mistake(self, steps: Steps, reason: str) -> ConfigurationError:
-        line = self._line(steps)
-        where = ".".join(str(step) for step in steps) or "the file"
-        return ConfigurationError(f"{self._path.name}, line {line}: {where}: {reason}")
-
-    def _line(self, steps: Steps) -> int:
-        node: Any = self._node
-        line = node.start_mark.line if node else 0
-        for step in steps:
-            found = _child(node, step)
-            if found is None:
-                break
-            key, node = found
-            line = key.start_mark.line
-        return int(line) + 1
-
-
-def _child(node: Any, step: str | int) -> tuple[Any, Any] | None:  # noqa: ANN401 - yaml's own nodes
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return node.value[step], node.value[step]
-    if isinstance(node, yaml.MappingNode):
-        return next((pair for pair in node.value if pair[0].value == str(step)), None)
-    return None
-
-
-def _steps(path: str) -> Steps:
-    """`.a[0].b` as its steps; msgspec writes `[...]` for a mapping's value."""
-    steps: Steps = []
-    for part in path.replace("[", ".[").split("."):
-        if part.startswith("["):
-            inner = part.strip("[]")
-            if inner.isdigit():
-                steps.append(int(inner))
-        elif part:
-            steps.append(part)
-    return steps
-
-
-def _check_timings(file: _File, timings: Timings) -> None:
+def _check_timings(file: YamlFile, timings: Timings) -> None:
     for name in timings.__struct_fields__:
         value = getattr(timings, name)
         least = 1 if name in {"verify_growth", "expand_tries", "give_back_tries"} else 0
@@ -340,7 +249,7 @@ def _check_timings(file: _File, timings: Timings) -> None:
             raise file.mistake(["timings", name], f"expected {least} or more")
 
 
-def _check_types(file: _File, listed: dict[str, ErrorSpec], remedies: frozenset[str]) -> None:
+def _check_types(file: YamlFile, listed: dict[str, ErrorSpec], remedies: frozenset[str]) -> None:
     for name in (UNKNOWN, CANCELLED):
         if name not in listed:
             raise file.mistake(["error_types"], f"the type {name} must be there")
@@ -348,7 +257,7 @@ def _check_types(file: _File, listed: dict[str, ErrorSpec], remedies: frozenset[
         _check_type(file, name, spec, remedies)
 
 
-def _check_type(file: _File, name: str, spec: ErrorSpec, remedies: frozenset[str]) -> None:
+def _check_type(file: YamlFile, name: str, spec: ErrorSpec, remedies: frozenset[str]) -> None:
     at: Steps = ["error_types", name]
     if spec.remedies and name in NEVER_AUTOMATED:
         raise file.mistake([*at, "remedies"], f"{name} is never automated: remedies must be []")
@@ -370,7 +279,7 @@ def _check_type(file: _File, name: str, spec: ErrorSpec, remedies: frozenset[str
         _check_remedy(file, [*at, "remedies", position], entry, remedies)
 
 
-def _check_remedy(file: _File, at: Steps, entry: RemedySpec, remedies: frozenset[str]) -> None:
+def _check_remedy(file: YamlFile, at: Steps, entry: RemedySpec, remedies: frozenset[str]) -> None:
     if entry.remedy not in remedies:
         known = ", ".join(sorted(remedies))
         raise file.mistake([*at, "remedy"], f"no such remedy {entry.remedy!r}; known: {known}")
@@ -380,7 +289,7 @@ def _check_remedy(file: _File, at: Steps, entry: RemedySpec, remedies: frozenset
         raise file.mistake([*at, "backoff"], "expected at least one time from 0 s to a day")
 
 
-def _check_rules(file: _File, rules: tuple[Rule, ...], listed: dict[str, ErrorSpec]) -> None:
+def _check_rules(file: YamlFile, rules: tuple[Rule, ...], listed: dict[str, ErrorSpec]) -> None:
     seen: set[str] = set()
     for position, rule in enumerate(rules):
         at: Steps = ["rules", position]
