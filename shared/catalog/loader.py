@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import ConfigurationError
 from shared.vocabulary import PLAYBOOKS
 from shared.yaml_lines import Steps, YamlFile
 
