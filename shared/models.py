@@ -177,6 +177,7 @@ class Evidence(msgspec.Struct, omit_defaults=True):
     runs: list[str] = []
     one_time_run: bool = False
     parameters: dict[str, str] = {}
+    activity_runs: int = 0  # of a pipeline run, those of its children too
     started_at: datetime | None = None
     ended_at: datetime | None = None
 

@@ -85,7 +85,12 @@ class Settings(msgspec.Struct, frozen=True):
         """Every configured value that must never appear in a text."""
         values = [k.key for k in self.api_keys]
         values += list(self.workspace_tokens.values())
-        values += [self.signing_key, self.approval_key, self.azure_access_token, self.storage_connection]
+        values += [
+            self.signing_key,
+            self.approval_key,
+            self.azure_access_token,
+            self.storage_connection,
+        ]
         values += [self.source_storage_connection, *self.playbooks.values()]
         values += [secret for channel in self.channels for secret in channel.secrets]
         for connection in (self.storage_connection, self.source_storage_connection):

@@ -18,8 +18,8 @@ from shared.catalog.loader import (
     Rule,
     Timings,
 )
-from shared.catalog.yaml_file import Steps, YamlFile
 from shared.vocabulary import PLAYBOOKS
+from shared.yaml_lines import Steps, YamlFile
 
 CATEGORIES = frozenset(
     {

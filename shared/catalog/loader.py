@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from shared.catalog.yaml_file import YamlFile
+from shared.yaml_lines import YamlFile
 
 # Never automated, whatever the data says: permissions and access, schema, corrupted data, failed
 # sign-ins. In code on purpose, so that no edited file can lift it.

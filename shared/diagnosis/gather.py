@@ -43,7 +43,16 @@ _TEXT = 6_000  # characters of one message kept
 _LINES = 12
 _TASKS = 6  # failed tasks whose output is read
 _SLACK = timedelta(minutes=10)
-_Below = tuple[str, Evidence]  # a workspace, and what a run in it says
+
+
+class _Below:
+    """What was met below a pipeline run: how many activities, and the Databricks runs."""
+
+    def __init__(self) -> None:
+        self.activities = 0
+        self.runs: list[tuple[str, Evidence]] = []
+
+
 _RUN_PAGE = re.compile(r"#job/\d+/run/(\d+)|/jobs/\d+/runs/(\d+)|[?#/]runs?/(\d+)")
 
 
@@ -95,7 +104,7 @@ class Gatherer:
         state = PIPELINE_STATES.get(str(newest.get("status")), RunState.UNKNOWN)
         invoked = newest.get("invokedBy") or {}
         tumbling = invoked.get("invokedByType") == "TumblingWindowTrigger"
-        below: list[_Below] = []
+        below = _Below()
         failed = state is RunState.FAILED
         evidence = Evidence(
             state=state,
@@ -109,7 +118,8 @@ class Gatherer:
             started_at=_moment(newest.get("runStart")),
             ended_at=_moment(newest.get("runEnd")),
         )
-        for workspace, found in below:
+        evidence.activity_runs = below.activities
+        for workspace, found in below.runs:
             _take_clusters(evidence, workspace, found)
         return evidence
 
@@ -119,10 +129,11 @@ class Gatherer:
         return client.runs(start, self._clock.now() + _SLACK, RunGroupId=group)
 
     def _pipeline_lines(
-        self, client: FactoryClient, run: Row, below: list[_Below], depth: int = 0
+        self, client: FactoryClient, run: Row, below: _Below, depth: int = 0
     ) -> list[EvidenceLine]:
         start = (_moment(run.get("runStart")) or self._clock.now()) - _SLACK
         activities = client.activities(str(run["runId"]), start, self._clock.now() + _SLACK)
+        below.activities += len(activities)
         failed = [a for a in activities if a.get("status") == "Failed"]
         lines: list[EvidenceLine] = []
         for activity in failed[:_TASKS]:
@@ -133,7 +144,7 @@ class Gatherer:
         return lines[:_LINES]
 
     def _inside(
-        self, client: FactoryClient, activity: Row, below: list[_Below], depth: int
+        self, client: FactoryClient, activity: Row, below: _Below, depth: int
     ) -> list[EvidenceLine]:
         """What happened in the work that an activity started: a pipeline, a Databricks run."""
         output = activity.get("output")
@@ -147,7 +158,7 @@ class Gatherer:
         except NothingChanged:
             return []
 
-    def _databricks_lines(self, url: str, below: list[_Below]) -> list[EvidenceLine]:
+    def _databricks_lines(self, url: str, below: _Below) -> list[EvidenceLine]:
         """What a run page's run says; asked of a listed workspace only, whatever the URL says."""
         match = _RUN_PAGE.search(url)
         workspace = _workspace_at(self._targets, url)
@@ -156,7 +167,7 @@ class Gatherer:
         run_id = next(group for group in match.groups() if group)
         api = self._platforms.workspace(workspace)
         found = self._run_evidence(api, api.run(run_id))
-        below.append((workspace, found))
+        below.runs.append((workspace, found))
         return found.lines
 
     # Databricks jobs

@@ -30,7 +30,7 @@ from shared.vocabulary import DecisionKind, Mode, RunState
 class Assessment:
     """What was found and decided at one moment."""
 
-    def __init__(  # noqa: PLR0913 - all that a moment's look gives
+    def __init__(
         self,
         evidence: Evidence,
         diagnosis: Diagnosis,
@@ -154,7 +154,13 @@ def _option(  # noqa: PLR0913, PLR0917 - what makes an option
         tries,
         locked_by=_locked_by(context, incident, plan),
         action=action_of(incident, diagnosis.error_type, spec.remedy, plan),
-        cost_usd=cost_of(context.policy, case, spec.remedy, incident.usual_seconds),
+        cost_usd=cost_of(
+            context.policy,
+            incident.failure.kind,
+            case.evidence or Evidence(RunState.FAILED),
+            spec.remedy,
+            incident.usual_seconds,
+        ),
         risk=REMEDY_RISKS.get(spec.remedy, ""),
         cooldown=objection.cooldown,
         crowded=objection.crowded,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from shared.diagnosis.libraries import label
 from shared.errors import ChangeInDoubt, NothingChanged, PlatformThrottled, PlatformUnavailable
-from shared.healing.closing import begin_closing
-from shared.healing.context import CLOSED, Context, Step, usage_of
 from shared.healing import telling
 from shared.healing.assess import Assessment, assess
+from shared.healing.closing import begin_closing
+from shared.healing.context import CLOSED, Context, Step, usage_of
 from shared.healing.verify import claim_line, end_attempt, note_progress
 from shared.ledger.limits import Usage
 from shared.models import Attempt, AuditEntry, Decision, Incident, Intent, Json, Loan

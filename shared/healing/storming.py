@@ -120,7 +120,7 @@ def _open_incident(context: Context, storm: Storm, words: str, members: int) -> 
 
 _GUIDANCE = [
     "Look at the platform's own status page and its service health alerts for the region.",
-    "Look for one cause that all members share: a gateway, a network change, a credential, a quota.",
+    "Look for one cause that all share: a gateway, a network change, a credential, a quota.",
     "When the cause is mended, the next probe heals and the members are let go by themselves.",
     "Pause automation if they must not be run again now.",
 ]

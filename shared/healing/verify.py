@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from shared.errors import NothingChanged
-from shared.healing.closing import begin_closing
 from shared.healing import storming
+from shared.healing.closing import begin_closing
 from shared.healing.context import CLOSED, Context, Step, things_of
 from shared.ledger.claims import Claim
 from shared.ledger.limits import Usage

@@ -12,8 +12,7 @@ from datetime import datetime, timedelta
 from shared.diagnosis import databricks_facts as facts
 from shared.diagnosis.roots import cluster_failure, job_failure, pipeline_failure
 from shared.errors import ConfigurationError, NothingChanged
-from shared.healing.context import Context
-from shared.healing.context import find
+from shared.healing.context import Context, find
 from shared.healing.expand import knows
 from shared.intake.shapes import fingerprint
 from shared.models import Alert, ClusterFacts, Failure, Subject

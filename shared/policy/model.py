@@ -1,17 +1,43 @@
 """Policy as data: what may be done where, how often, at what cost, and when a person is asked.
 
 Every span of time is in seconds here; in the file it is a number of seconds or a text such as
-`90s`, `15m`, `4h`, `7d`. What the file leaves out has the default that stands here.
+`90s`, `15m`, `4h`, `7d`. What the file leaves out has the default that stands here. The ranges that
+the types carry hold for the file; `shared.policy.loader` checks what no type can say.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Literal
 
 import msgspec
 
 from shared.vocabulary import Mode
+
+DAY = 86_400.0
+SPAN = {"span": True}  # marks the numbers that may stand as `15m` in the file
+_SPAN_SCHEMA = {"type": ["number", "string"], "pattern": r"^[0-9]+(\.[0-9]+)? ?[smhd]$"}
+_CAUTIOUS_SCHEMA = {"enum": ["ask", "observe"]}
+
+# At most 31 days: what is longer is a mistake in the unit.
+Span = Annotated[
+    float, msgspec.Meta(ge=0.0, le=31 * DAY, extra=SPAN, extra_json_schema=_SPAN_SCHEMA)
+]
+SomeSpan = Annotated[
+    float, msgspec.Meta(gt=0.0, le=31 * DAY, extra=SPAN, extra_json_schema=_SPAN_SCHEMA)
+]
+Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+CountFromZero = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+Ceiling = Annotated[int, msgspec.Meta(ge=0, le=50)]  # as AUTO_REMEDIATION_MAX_RETRIES
+Repeats = Annotated[int, msgspec.Meta(ge=2, le=10_000)]
+Percent = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
+Usd = Annotated[float, msgspec.Meta(ge=0.0, le=1_000_000.0)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+ClockTime = Annotated[
+    str, msgspec.Meta(extra_json_schema={"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"})
+]
 
 
 class Permit(StrEnum):
@@ -22,16 +48,22 @@ class Permit(StrEnum):
     OBSERVE = "observe"
 
 
+# Pilot asks at most; the loader refuses more, the schema says so to an editor.
+CautiousPermit = Annotated[Permit, msgspec.Meta(extra_json_schema=_CAUTIOUS_SCHEMA)]
+
+
 class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which work is meant. Patterns are shell-style (`pl_*`), compared without regard to case.
 
-    All fields that are given must match; a list matches if one of its patterns does. `tags` are
-    those of the target and of the job or cluster; a value is a pattern too.
+    All fields that are given must match; a list matches if one of its patterns does. `pipelines`,
+    `jobs` and `clusters` are for work of that kind: where one of them is given, work of another
+    kind matches only if its own is given too. `tags` are those of the target and of the job or
+    cluster; a value is a pattern too.
     """
 
     targets: tuple[str, ...] = ()  # names of factories and workspaces
     environments: tuple[str, ...] = ()
-    pipelines: tuple[str, ...] = ()  # Data Factory pipelines, DLT pipelines
+    pipelines: tuple[str, ...] = ()  # Data Factory pipelines, DLT pipelines, by name or id
     jobs: tuple[str, ...] = ()  # Databricks jobs, by name or id
     clusters: tuple[str, ...] = ()  # by name or id
     tags: dict[str, str] = {}
@@ -64,59 +96,70 @@ class Permits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     undeclared: Permit = Permit.ASK  # work that nobody has declared rerunnable or not
 
 
+class PilotPermits(Permits, frozen=True, forbid_unknown_fields=True):
+    """The permits of pilot: what the file leaves out is asked at most, and only for low risks."""
+
+    # All five, so that their order stays.
+    low: CautiousPermit = Permit.ASK
+    medium: CautiousPermit = Permit.OBSERVE
+    high: CautiousPermit = Permit.OBSERVE
+    error_types: dict[str, CautiousPermit] = {}
+    undeclared: CautiousPermit = Permit.ASK
+
+
 class ModePermits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The permits of each mode that may act.
 
     Pilot never does more than ask, for low risks, outside production; observe permits nothing.
     """
 
-    pilot: Permits = Permits(Permit.ASK, Permit.OBSERVE, Permit.OBSERVE)
+    pilot: PilotPermits = PilotPermits()
     production: Permits = Permits()
 
 
 class Attempts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ceilings below the catalog's; the lower one wins."""
 
-    overall: int = 5
-    error_types: dict[str, int] = {}
+    overall: Ceiling = 5
+    error_types: dict[str, Ceiling] = {}
 
 
 class BlastRadius(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much may be touched within one hour."""
 
-    actions_per_hour: int = 30
-    actions_per_hour_per_target: int = 6  # one pipeline, job or cluster
-    percent_of_targets: float = 100.0  # share of the known pipelines and jobs that is acted on
+    actions_per_hour: CountFromZero = 30
+    actions_per_hour_per_target: CountFromZero = 6  # one pipeline, job or cluster
+    percent_of_targets: Percent = 100.0  # share of the known pipelines and jobs that is acted on
 
 
 class BreakerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When repeated or ineffective remediation of one error type or target is stopped."""
 
-    failures: int = 5
-    window: float = 3600.0
-    ineffective: int = 3  # the same repair of the same thing that "worked" each time
-    ineffective_window: float = 14_400.0
-    half_open_after: float = 3600.0
+    failures: Count = 5
+    window: SomeSpan = 3600.0
+    ineffective: Repeats = 3  # the same repair of the same thing that "worked" each time
+    ineffective_window: SomeSpan = 14_400.0
+    half_open_after: SomeSpan = 3600.0
 
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """List prices in USD, for estimates. `dbu` and `vm` are per node and hour, by node type."""
 
-    dbu_price: float = 0.55  # one DBU
-    dbu_per_node_hour: float = 0.75  # node types that are not listed
-    vm_per_node_hour: float = 0.30
-    node_dbu: dict[str, float] = {}
-    node_vm: dict[str, float] = {}
-    adf_activity_run: float = 0.001
-    adf_integration_runtime_hour: float = 0.25
+    dbu_price: Usd = 0.55  # one DBU
+    dbu_per_node_hour: Usd = 0.75  # node types that are not listed; DBUs, not USD
+    vm_per_node_hour: Usd = 0.30
+    node_dbu: dict[str, Usd] = {}
+    node_vm: dict[str, Usd] = {}
+    adf_activity_run: Usd = 0.001
+    adf_integration_runtime_hour: Usd = 0.25  # one integration unit
 
 
 class CostLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The daily ceiling of estimated cost (UTC days); none if it is null."""
 
-    usd_per_day: float | None = None
+    usd_per_day: Usd | None = None
     prices: Prices = Prices()
-    assumed_run: float = 3600.0  # seconds a run takes where no history tells
+    assumed_run: SomeSpan = 3600.0  # seconds a run takes where no history tells
 
 
 class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,30 +170,30 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     match: Selector = Selector()
-    start: datetime | None = None
-    end: datetime | None = None
-    days: tuple[str, ...] = ()  # mon tue wed thu fri sat sun: the day on which it begins
-    opens: str = msgspec.field(default="", name="from")  # HH:MM, local time
-    closes: str = msgspec.field(default="", name="to")  # HH:MM; not after `from`: the next day
+    start: Moment | None = None
+    end: Moment | None = None
+    days: tuple[Weekday, ...] = ()  # the day on which it begins
+    opens: ClockTime = msgspec.field(default="", name="from")  # HH:MM, local time
+    closes: ClockTime = msgspec.field(default="", name="to")  # not after `from`: the next day
     timezone: str = "UTC"  # IANA name
 
 
 class ApprovalTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a question waits for its answer."""
 
-    expires: float = 14_400.0
-    look: float = 600.0  # an answer whose event was lost is found after this
+    expires: SomeSpan = 14_400.0
+    look: SomeSpan = 600.0  # an answer whose event was lost is found after this
 
 
 class StormTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When many failures of one kind are one incident of the platform."""
 
-    failures: int = 20
-    within: float = 600.0
-    probes: tuple[float, ...] = (300.0, 600.0, 1200.0, 2400.0)  # between two probes
-    release: int = 5  # members let go at first; doubled each time
-    release_every: float = 60.0
-    gives_up: float = 28_800.0
+    failures: Repeats = 20
+    within: SomeSpan = 600.0
+    probes: tuple[SomeSpan, ...] = (300.0, 600.0, 1200.0, 2400.0)  # between two probes
+    release: Count = 5  # members let go at first; doubled each time
+    release_every: SomeSpan = 60.0
+    gives_up: SomeSpan = 28_800.0
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,8 +204,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     permits: ModePermits = ModePermits()
     rerunnable: tuple[Rerunnable, ...] = ()
     attempts: Attempts = Attempts()
-    cooldown: float = 0.0  # after an action on a target, before another incident acts on it
-    grace: float = 0.0  # act only if it is still failing this long after its incident opened
+    cooldown: Span = 0.0  # after an action on a target, before another incident acts on it
+    grace: Span = 0.0  # act only if it is still failing this long after its incident opened
     blast_radius: BlastRadius = BlastRadius()
     breaker: BreakerLimits = BreakerLimits()
     cost: CostLimits = CostLimits()

@@ -193,7 +193,7 @@ def test_a_mistake_in_the_matrix(tmp_path: Path, old: str, new: str, reason: str
         ("timings: !!python/object:os.system {}", "line 1: not YAML: could not determine"),
         ("? [a, b]\n: c", "line 1: expected a name"),
         ("a: &x [*x]", "line 1: this stands inside itself"),
-        ("a: 2026-13-45", "not YAML"),
+        ("a: 2026-13-45", "unknown field"),
         ("", "line 1: the file: Expected `object`, got `null`"),
         ("- a", "Expected `object`, got `array`"),
         ("[" * 3000, "nested too deeply"),

@@ -1,4 +1,8 @@
-"""A YAML file that remembers on which line each value stands, so that a mistake can be shown."""
+"""Reads configuration in YAML and remembers on which line each value stands.
+
+Every mistake becomes one `ConfigurationError` that names the file, the line, the field and the
+reason.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +22,39 @@ _AT = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 _UNKNOWN_FIELD = re.compile(r"unknown field `(.+)`$")
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain words as in YAML 1.2: `22:00` is no number, `no` is no boolean, a date is a text."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name and way
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"-?(?:0|[1-9][0-9]*)", "-0123456789"),
+    (
+        "float",
+        r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|-?\.(?:inf|[0-9]+)|\.nan",
+        "-.0123456789",
+    ),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
+    )
+
+
 class YamlFile:
-    """One file, read when it is made."""
+    """A YAML file that remembers on which line each value stands.
+
+    Raises:
+        ConfigurationError: it cannot be read, is not YAML, or has a key twice.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Reads `path`.
-
-        Raises:
-            ConfigurationError: it cannot be read, is no YAML, or says a thing twice.
-        """
         self._path = path
         try:
-            self._node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+            self._node = yaml.compose(path.read_text("utf-8"), Loader=_Loader)
         except OSError as error:
             raise ConfigurationError(f"{path.name}: cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
@@ -39,52 +64,23 @@ class YamlFile:
         except RecursionError:
             raise ConfigurationError(f"{path.name}: nested too deeply") from None
         if self._node is not None:
-            self._refuse_twins(self._node, set())
+            self._refuse_twins(self._node, set(), set())
 
-    def document(self, shape: type[T]) -> T:
-        """The whole file as `shape`.
-
-        Raises:
-            ConfigurationError: it has another shape.
-        """
-        loader = yaml.SafeLoader("")
-        try:
-            data = loader.construct_document(self._node) if self._node else None
-        except yaml.YAMLError as error:
-            raise self._not_yaml(error) from None
-        except ValueError as error:  # a date that no calendar has
-            raise ConfigurationError(f"{self._path.name}: not YAML: {error}") from None
-        return self._convert([], data, shape)
-
-    def entries(self, at: Steps, values: dict[str, Any], shape: type[T]) -> dict[str, T]:
-        """A mapping's values, one by one: msgspec does not tell which key a mistake is under."""
-        return {name: self._convert([*at, name], value, shape) for name, value in values.items()}
-
-    def mistake(self, steps: Steps, reason: str) -> ConfigurationError:
-        """An error about the value at `steps`, with its line; a list's element by its `id` too."""
-        place = f"{self._path.name}, line {self._line(steps)}"
-        where = ".".join(str(step) for step in steps) or "the file"
-        name = self._name(steps)
-        return ConfigurationError(f"{place}: {where}{f' ({name})' if name else ''}: {reason}")
-
-    def _not_yaml(self, error: yaml.YAMLError) -> ConfigurationError:
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or " ".join(str(error).split())
-        place = f", line {mark.line + 1}" if mark else ""
-        return ConfigurationError(f"{self._path.name}{place}: not YAML: {reason}")
-
-    def _refuse_twins(self, node: Any, above: set[int]) -> None:  # noqa: ANN401 - yaml's own nodes
+    def _refuse_twins(self, node: Any, above: set[int], done: set[int]) -> None:  # noqa: ANN401 - yaml's own nodes
         """YAML takes the last of two equal keys in silence; here that is a mistake."""
         if id(node) in above:
             raise self._at(node, "this stands inside itself")
+        if id(node) in done:  # an alias of what was looked at
+            return
+        done.add(id(node))
         inside = above | {id(node)}
         if isinstance(node, yaml.SequenceNode):
             for item in node.value:
-                self._refuse_twins(item, inside)
+                self._refuse_twins(item, inside, done)
         if isinstance(node, yaml.MappingNode):
             self._refuse_equal_keys(node)
             for _, value in node.value:
-                self._refuse_twins(value, inside)
+                self._refuse_twins(value, inside, done)
 
     def _refuse_equal_keys(self, node: yaml.MappingNode) -> None:
         seen: set[str] = set()
@@ -99,17 +95,53 @@ class YamlFile:
         line = node.start_mark.line + 1
         return ConfigurationError(f"{self._path.name}, line {line}: {reason}")
 
-    def _convert(self, at: Steps, data: Any, shape: type[T]) -> T:  # noqa: ANN401 - YAML values
+    def data(self) -> Any:  # noqa: ANN401 - whatever stands in the file
+        """What stands in the file, unchecked.
+
+        Raises:
+            ConfigurationError: a tag that is not plain YAML, or a value that its tag does not fit.
+        """
+        try:
+            return _Loader("").construct_document(self._node) if self._node else None
+        except (yaml.YAMLError, ValueError) as error:
+            raise self._not_yaml(error) from None
+
+    def _not_yaml(self, error: Exception) -> ConfigurationError:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{self._path.name}, line {mark.line + 1}" if mark else self._path.name
+        return ConfigurationError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}")
+
+    def document(self, shape: type[T]) -> T:
+        """The whole file as `shape`."""
+        return self.convert([], self.data(), shape)
+
+    def entries(self, at: Steps, values: dict[str, Any], shape: type[T]) -> dict[str, T]:
+        """A mapping's values, one by one: msgspec does not tell which key a mistake is under."""
+        return {name: self.convert([*at, name], value, shape) for name, value in values.items()}
+
+    def convert(self, at: Steps, data: Any, shape: type[T]) -> T:  # noqa: ANN401 - YAML values
+        """`data`, which stands at `at`, as `shape`.
+
+        Raises:
+            ConfigurationError: it is not.
+        """
         try:
             return msgspec.convert(data, shape, strict=True)
         except msgspec.ValidationError as error:
             text = str(error)
             found = _AT.search(text)
             reason = _AT.sub("", text)
-            field = _UNKNOWN_FIELD.search(reason)
+            unknown = _UNKNOWN_FIELD.search(reason)
             inside = _steps(found.group(1) if found else "")
-            steps = [*at, *inside, *([field.group(1)] if field else [])]
-            raise self.mistake(steps, reason) from None
+            field = [unknown.group(1)] if unknown else []
+            raise self.mistake([*at, *inside, *field], reason) from None
+
+    def mistake(self, steps: Steps, reason: str) -> ConfigurationError:
+        """An error about the value at `steps`, with its line; a list's element by its `id` too."""
+        place = f"{self._path.name}, line {self._line(steps)}"
+        where = ".".join(str(step) for step in steps) or "the file"
+        name = self._name(steps)
+        return ConfigurationError(f"{place}: {where}{f' ({name})' if name else ''}: {reason}")
 
     def _line(self, steps: Steps) -> int:
         node: Any = self._node
@@ -147,7 +179,7 @@ def _child(node: Any, step: str | int) -> tuple[Any, Any] | None:  # noqa: ANN40
 def _steps(path: str) -> Steps:
     """`.a[0].b` as its steps; msgspec writes `[...]` for a mapping's value."""
     steps: Steps = []
-    for part in path.replace("[...]", "").replace("[", ".[").split("."):
+    for part in path.replace("[", ".[").split("."):
         if part.startswith("["):
             inner = part.strip("[]")
             if inner.isdigit():
