@@ -106,10 +106,14 @@ class Deliverer:
                 log.warning("channel %s: its last turn has not ended", channel.name)
                 return None
             self._busy.add(channel.name)
-        turn = Turn(self._outbox, channel, self._sender, self._clock, given_up)
+        turn = Turn(self._outbox, channel, self._one_sender, self._clock, given_up)
         turn.ended = lambda: self._busy.discard(channel.name)
         turn.start()
         return turn
+
+    def _one_sender(self) -> Sends:
+        with self._guard:  # loading the library is slow, and every channel wants it at once
+            return self._sender()
 
 
 class Turn(threading.Thread):

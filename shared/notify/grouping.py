@@ -52,8 +52,9 @@ def after(window: Window | None, now: datetime, *, summed: bool) -> Window:
     return msgspec.structs.replace(current, sent=current.sent + 1, summed=current.summed or summed)
 
 
-def sum_of(messages: Sequence[Message]) -> Message:
-    """One message that stands for many of one group and kind."""
+def sum_of(many: Sequence[Message]) -> Message:
+    """One message that stands for many of one group and kind; lists the oldest ones."""
+    messages = sorted(many, key=lambda message: (message.at, message.message_id))
     first = messages[0]
     listed = [f"{n}. {message.title}" for n, message in enumerate(messages[:_LISTED], 1)]
     rest = len(messages) - _LISTED

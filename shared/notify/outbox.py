@@ -21,6 +21,7 @@ from shared.clock import Clock, from_iso, iso
 from shared.errors import LedgerConflict, LedgerMissing
 from shared.ledger.tables import Entity, Table, chunked, digest, joined
 from shared.notify.messages import MAX_BODY, MAX_TITLE, Message
+from shared.notify.text import visible
 from shared.redaction import Redactor
 
 _NEW = "new"
@@ -209,7 +210,12 @@ class Outbox:
 
     def _clean(self, message: Message) -> Message:
         """Redacted and bounded. Links are ours: only our own secrets are taken out of them."""
-        text, values = self._redactor.text, self._redactor.values
+        values = self._redactor.values
+
+        def text(value: str) -> str:
+            # What hides within a secret is taken out first, or the secret would not be known.
+            return self._redactor.text(visible(value))
+
         return msgspec.structs.replace(
             message,
             title=text(message.title)[:MAX_TITLE],
