@@ -13,6 +13,8 @@ from shared.redaction import MASK, Redactor
 
 HEX = "0123456789abcdef"
 ALNUM = string.ascii_letters + string.digits
+RSA = "RSA PRIVATE KEY"
+UPPER = string.ascii_uppercase + string.digits
 B64 = ALNUM + "+/"
 URL64 = ALNUM + "-_"
 
@@ -50,17 +52,17 @@ SECRETS = {
     "url": planted("https://user:§@host/path", LONG),
     "url, at": planted("https://user:a@§@host/path", LONG),
     "url, no user": planted("redis://:§@host:6379", LONG),
-    "aws id": planted("§", some(string.ascii_uppercase + string.digits, 16).map(lambda i: f"AKIA{i}")),
+    "aws id": planted("§", some(UPPER, 16).map(lambda i: f"AKIA{i}")),
     "aws secret": planted("aws_secret_access_key = §", some(B64, 40)),
     "aws url": planted("https://b.s3.amazonaws.com/k?X-Amz-Signature=§&x=1", some(HEX, 64)),
-    "pem": planted("-----BEGIN RSA PRIVATE KEY-----\n§\n-----END RSA PRIVATE KEY-----", some(B64, 64)),
+    "pem": planted(f"-----BEGIN {RSA}-----\n§\n-----END {RSA}-----", some(B64, 64)),
     "pem, cut": planted("-----BEGIN PRIVATE KEY-----\n§", some(B64, 64)),
     "jwt": planted("§", st.tuples(some(URL64, 12, 30), some(URL64, 12, 30), some(URL64, 8, 30)).map(
         lambda p: f"eyJ{p[0]}.{p[1]}.{p[2]}")),
     "slack webhook": planted("https://hooks.slack.com/services/T0001/B0001/§", some(ALNUM, 24)),
     "slack token": planted("§", some(ALNUM, 24).map(lambda t: f"xoxb-1234-{t}")),
-    "teams webhook": planted("https://a.webhook.office.com/webhookb2/x@y/IncomingWebhook/§/z", some(HEX, 32)),
-    "teams workflow": planted("https://p.westeurope.logic.azure.com/workflows/1/invoke?sig=§", some(URL64, 43)),
+    "teams webhook": planted("https://a.webhook.office.com/webhookb2/x@y/Hook/§/z", some(HEX, 32)),
+    "teams workflow": planted("https://p.logic.azure.com/workflows/1?sig=§", some(URL64, 43)),
     "discord": planted("https://discord.com/api/webhooks/123/§", some(URL64, 68)),
     "telegram": planted("https://api.telegram.org/bot123456789:§/sendMessage", some(URL64, 35)),
     "apprise slack": planted("slack://T1JJ3T3L2/A1BRTD4JD/§/#general", some(ALNUM, 24)),
@@ -68,7 +70,7 @@ SECRETS = {
     "apprise teams": planted("workflows://h:443/§/sig", LONG),
     "apprise webhook": planted("jsons://h.example/hook/§", LONG),
     "github": planted("§", some(ALNUM, 36).map(lambda t: f"ghp_{t}")),
-    "entra": planted("§", st.tuples(some(ALNUM, 3), some(ALNUM, 34)).map(lambda p: f"{p[0]}8Q~{p[1]}")),
+    "entra": planted("§", some(ALNUM, 34).map(lambda t: f"ab18Q~{t}")),
     "functions key": planted("https://f.azurewebsites.net/api/x?code=§", LONG),
     "api key": planted("X-API-Key: §", LONG),
 }  # fmt: skip
