@@ -20,7 +20,7 @@ from shared.clock import Clock
 from shared.errors import LedgerError
 from shared.notify import grouping
 from shared.notify.grouping import Plan
-from shared.notify.messages import Message
+from shared.notify.model import Message
 from shared.notify.outbox import Delivery, Outbox, Window
 from shared.notify.routing import Channel, route
 
@@ -154,7 +154,8 @@ class Turn(threading.Thread):
     def _group(self, group: list[Delivery]) -> bool:
         """Whether the turn goes on after this group."""
         key = grouping.group_key(group[0].message)
-        window = self._outbox.window(self.channel.name, key)
+        alone = not group[0].message.group
+        window = None if alone else self._outbox.window(self.channel.name, key)
         now = self._clock.now()
         chosen = grouping.plan(window, len(group), now)
         if chosen is Plan.HOLD and window is not None:
@@ -186,7 +187,8 @@ class Turn(threading.Thread):
             return None
         self._outbox.delivered(ours)
         after = grouping.after(window, self._clock.now(), summed=summed)
-        self._outbox.set_window(self.channel.name, key, after)
+        if message.group:
+            self._outbox.set_window(self.channel.name, key, after)
         self.summary.sent += 1
         self.summary.delivered += len(ours)
         return after

@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from shared.ledger.tables import digest
-from shared.notify.messages import MAX_BODY, Message, Severity
+from shared.notify.model import MAX_BODY, Message, Severity
 from shared.notify.outbox import Delivery, Window
 
 WINDOW = timedelta(minutes=5)
@@ -67,6 +67,7 @@ def sum_of(many: Sequence[Message]) -> Message:
         title=f"{len(messages)} messages ({word}), the first: {first.title}",
         body=body[:MAX_BODY],
         at=first.at,
+        group=first.group,
         environment=first.environment,
         owner=first.owner,
         target=first.target,

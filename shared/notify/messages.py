@@ -1,4 +1,4 @@
-"""What Lakemend tells people: one struct for every message, and the functions that compose it.
+"""What Lakemend tells people: the functions that compose each message.
 
 Written for who is woken at night: what failed where, what it is, what was done, what to do now,
 the evidence, a link. All texts are plain; rendering and redaction are done where they are sent.
@@ -7,83 +7,19 @@ the evidence, a link. All texts are plain; rendering and redaction are done wher
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 import msgspec
 
 from shared.clock import iso
 from shared.models import EvidenceLine, Incident, Question
 from shared.notify.digest import Figures
+from shared.notify.model import MAX_BODY, MAX_TITLE, Link, Message, MessageKind, Severity
 from shared.targets import Targets
 from shared.vocabulary import IncidentState
 
-MAX_TITLE = 200
-MAX_BODY = 6_000
 _MAX_LINE = 600
 _MAX_STEPS = 8
 _STEP = "\n  "
-
-
-class MessageKind(StrEnum):
-    """What a message tells."""
-
-    STARTED = "started"
-    APPROVAL_WANTED = "approval_wanted"
-    HEALED = "healed"
-    ESCALATED = "escalated"
-    OBSERVED = "observed"  # nothing was done: observe mode, or it was no longer needed
-    STORM_DECLARED = "storm_declared"
-    STORM_OVER = "storm_over"
-    DELIVERY = "delivery"
-    DIGEST = "digest"
-    TEST = "test"
-
-
-class Severity(StrEnum):
-    """How urgent it is for people."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        """0 for `info` to 2 for `critical`."""
-        return list(Severity).index(self)
-
-
-class Link(msgspec.Struct, frozen=True):
-    """Something to open: our own address, so it is sent as it is."""
-
-    label: str
-    url: str
-
-
-class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing to tell.
-
-    `message_id` is the idempotency key: two messages with one id are one message. Messages with
-    the same `group` and kind may be sent as one. An empty `environment` means that it concerns all.
-    """
-
-    message_id: str
-    kind: MessageKind
-    severity: Severity
-    title: str
-    body: str
-    at: datetime
-    group: str = ""
-    environment: str = ""
-    owner: str = ""
-    target: str = ""
-    url: str = ""
-    links: tuple[Link, ...] = ()
-    incident_id: str = ""
-
-    @property
-    def own_links(self) -> tuple[Link, ...]:
-        """All that can be opened, the page with the details last."""
-        return (*self.links, *((Link("Details", self.url),) if self.url else ()))
 
 
 class _Said(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ import msgspec
 from shared.clock import Clock, from_iso, iso
 from shared.errors import LedgerConflict, LedgerMissing
 from shared.ledger.tables import Entity, Table, chunked, digest, joined
-from shared.notify.messages import MAX_BODY, MAX_TITLE, Message
+from shared.notify.model import MAX_BODY, MAX_TITLE, Message
 from shared.notify.text import visible
 from shared.redaction import Redactor
 
@@ -113,7 +113,7 @@ class Outbox:
         self._each([[("delete", _keys(row))] for row in rows])
         return len(rows)
 
-    def due(self, channel: str, limit: int = 500) -> list[Delivery]:
+    def due(self, channel: str, limit: int = 1000) -> list[Delivery]:
         """What may be sent to `channel` now, longest waiting first."""
         high = f"{_QUEUE}{iso(self._clock.now())}."
         rows = self._table.range(_partition(channel), _QUEUE, high, limit)

@@ -15,7 +15,7 @@ import apprise
 from apprise.common import NotifyFormat, NotifyType
 from apprise.plugins.base import NotifyBase
 
-from shared.notify.messages import Message, Severity
+from shared.notify.model import Message, Severity
 from shared.notify.routing import Channel, internal, is_loopback
 from shared.notify.text import markdown_body, plain_body, title_of
 

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from urllib.parse import quote
 
-from shared.notify.messages import Message
+from shared.notify.model import Message
 
 _BREAK = "\u200b"  # zero-width space
 _MENTION = re.compile(

@@ -12,7 +12,7 @@ import requests
 
 from devstack.processes import free_port
 from shared.composition import Composition
-from shared.notify.messages import Message, MessageKind, Severity
+from shared.notify.model import Message, MessageKind, Severity
 from shared.notify.outbox import DeliveryState
 from tests.e2e.hosts import Host, StartHost
 from tests.e2e.world import World
@@ -36,7 +36,7 @@ def received(world: World, name: str) -> list[dict[str, Any]]:
 
 
 def message(title: str, **more: Any) -> Message:
-    fields = {
+    fields: dict[str, Any] = {
         "message_id": uuid.uuid4().hex, "kind": MessageKind.ESCALATED, "body": f"body of {title}",
         "severity": Severity.CRITICAL, "at": datetime.now(UTC), "environment": "production",
     } | more  # fmt: skip

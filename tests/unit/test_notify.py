@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from apprise.common import NotifyFormat
@@ -17,7 +18,7 @@ from shared.models import Attempt, Diagnosis, EvidenceLine, Failure, Incident, Q
 from shared.notify import grouping, messages
 from shared.notify.digest import figures
 from shared.notify.grouping import Plan
-from shared.notify.messages import Link, Message, MessageKind, Severity
+from shared.notify.model import MAX_BODY, MAX_TITLE, Link, Message, MessageKind, Severity
 from shared.notify.outbox import Window
 from shared.notify.routing import Channel, channels, internal, route
 from shared.notify.sending import Sender, _instance
@@ -33,7 +34,7 @@ SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops"
 
 
 def incident(state: IncidentState = IncidentState.ESCALATED, **more: object) -> Incident:
-    fields = {
+    fields: dict[str, Any] = {
         "incident_id": "20261120-031200000-abc",
         "state": state,
         "failure": Failure(FailureKind.PIPELINE_RUN, "adf-prod", "pl_sales", "run-1", "pl_sales"),
@@ -58,15 +59,15 @@ def incident(state: IncidentState = IncidentState.ESCALATED, **more: object) -> 
                     verdict=Verdict.FAILED, cost_usd=1.25)
         ],
     } | more  # fmt: skip
-    return Incident(**fields)  # type: ignore[arg-type]  # a table of fields
+    return Incident(**fields)
 
 
 def plain(**more: object) -> Message:
-    fields = {
+    fields: dict[str, Any] = {
         "message_id": "1", "kind": MessageKind.HEALED, "severity": Severity.INFO,
         "title": "t", "body": "b", "at": NOW,
     } | more  # fmt: skip
-    return Message(**fields)  # type: ignore[arg-type]  # a table of fields
+    return Message(**fields)
 
 
 # Words
@@ -178,8 +179,8 @@ def test_no_text_is_too_long(error: str, outcome: str) -> None:
     lines = (EvidenceLine("s", "c", error * 500),)
     diagnosis = Diagnosis("T", "c", None, 1, "r", outcome * 300, lines)
     message = messages.closed(incident(diagnosis=diagnosis, outcome=outcome * 1000), URL)
-    assert len(message.title) <= messages.MAX_TITLE
-    assert len(message.body) <= messages.MAX_BODY
+    assert len(message.title) <= MAX_TITLE
+    assert len(message.body) <= MAX_BODY
     labels = {line.split(":")[0] for line in message.body.splitlines()}
     assert {"Failed", "It is"} <= labels
 
@@ -193,8 +194,8 @@ def test_the_digest_counts_what_was_closed_in_its_day() -> None:
     escalated = incident(closed_at=NOW - timedelta(hours=1), attempts=[])
     counted = figures([slow, old, now_open, escalated], since, NOW + timedelta(seconds=1))
     assert (counted.healed, counted.escalated, counted.open) == (1, 1, 1)
-    assert counted.by_type == (("GatewayTimeout", 2),)
-    assert counted.slowest == (("pipeline run pl_sales (run-1)", 3 * 3600 - 60),)
+    assert list(counted.by_type) == [("GatewayTimeout", 2)]
+    assert list(counted.slowest) == [("pipeline run pl_sales (run-1)", 3 * 3600 - 60)]
     assert counted.cost_usd == 1.25
     message = messages.digest(counted)
     assert message.message_id == "digest:2026-11-20"
@@ -218,7 +219,7 @@ def test_a_message_goes_where_all_its_filters_match() -> None:
     sales = Channel("sales", "x://", owners=("sales", "crm-*"))
     everything = Channel("all", "x://")
     listed = (ops, sales, everything)
-    loud = {"severity": Severity.CRITICAL, "environment": "production"}
+    loud: dict[str, Any] = {"severity": Severity.CRITICAL, "environment": "production"}
     assert route(listed, plain(**loud, owner="CRM-eu")) == ["ops", "sales", "all"]
     assert route(listed, plain(environment="production")) == ["all"]
     assert route(listed, plain(severity=Severity.CRITICAL, environment="dev")) == ["all"]

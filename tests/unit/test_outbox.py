@@ -15,7 +15,7 @@ from shared.errors import LedgerUnavailable
 from shared.ledger import tables
 from shared.ledger.tables import Storage
 from shared.notify.deliver import MAX_SENDS, MAX_TRIES, Deliverer, Sends, Summary, pause
-from shared.notify.messages import Message, MessageKind, Severity
+from shared.notify.model import Message, MessageKind, Severity
 from shared.notify.outbox import Delivery, DeliveryState, Outbox
 from shared.notify.routing import Channel
 from shared.redaction import Redactor
