@@ -185,6 +185,36 @@ def test_planted_secrets_never_come_out(start_host: StartHost, world: World) -> 
         assert markup not in body["title"] + body["message"]
 
 
+def test_a_chat_gets_no_markup_from_error_texts(start_host: StartHost, world: World) -> None:
+    name = sink()
+    port = world.sandbox_url.rpartition(":")[2]
+    url = f"mmost://127.0.0.1:{port}/sink/{name}/abcdefghijklmnopqrstuvwxyz"
+    host = started(start_host, {"name": name, "url": url})
+    put(host, message("one", body="@channel [win](http://evil.example) <script>x</script>"))
+
+    text = swept(host, name, 1)[0]["text"]
+
+    assert "win" in text
+    for markup in ("@channel", "](", "<script"):
+        assert markup not in text
+
+
+def test_two_instances_send_nothing_twice(start_host: StartHost, world: World) -> None:
+    name = sink()
+    shared = {"AUDIT_TABLE_PREFIX": f"t{uuid.uuid4().hex[:12]}"}
+    hosts = [started(start_host, channel(world, name), **shared) for _ in range(2)]
+    put(hosts[0], *[message(f"message {n}") for n in range(12)])
+
+    def all_told() -> bool:
+        for host in hosts:
+            host.timer("messages_sweep")
+        return len(received(world, name)) >= 12
+
+    world.until(all_told)
+    titles = [body["title"] for body in received(world, name)]
+    assert sorted(titles) == sorted(f"message {n}" for n in range(12))
+
+
 def test_killed_between_taking_and_sending(start_host: StartHost, world: World) -> None:
     name = sink()
     host = started(start_host, channel(world, name, timeout_seconds=1))
