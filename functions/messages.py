@@ -39,9 +39,12 @@ def messages_sweep(timer: func.TimerRequest) -> None:
         log.warning("%s sends failed; slow channels: %s", summary.failed, summary.slow)
 
 
-@bp.timer_trigger(schedule="0 0 7 * * *", arg_name="timer", run_on_startup=False)
+@bp.timer_trigger(schedule="0 0,10,20 7 * * *", arg_name="timer", run_on_startup=False)
 def digest_sweep(timer: func.TimerRequest) -> None:
-    """Every morning at seven, UTC: the last 24 hours in figures."""
+    """Every morning at seven, UTC: the last 24 hours in figures.
+
+    Twice more in case storage did not answer: a day has one digest, the first.
+    """
     from shared.notify.digest import figures
     from shared.notify.messages import digest
 
@@ -55,7 +58,7 @@ def digest_sweep(timer: func.TimerRequest) -> None:
         counted = figures(incidents, now - timedelta(hours=24), now)
         context.outbox.put([digest(counted, _page())])
     except LedgerUnavailable:
-        log.warning("storage does not answer; there is no digest today")
+        log.warning("storage does not answer; the digest is tried again")
 
 
 def _page() -> str:

@@ -44,7 +44,7 @@ _SHAPES = (
     rf"(?i)({_NAMES}{_IS}\\?')[^'\\]*(\\?')",
     rf"(?i)({_NAMES}{_IS})[^\s\"';&]+",
     r"(?i)([?&;](?:sig|code|api_key|token|key|access_token|client_secret|x-amz-signature|x-amz-credential|x-amz-security-token)(?:=|%3D))[^&\s\"']+",
-    r"(?i)(\bsig(?:=|%3D))[^&\s\"']+",
+    r"(?i)((?:%3F|%26|\b)sig(?:=|%3D))[^&\s\"']+",
     r"(?i)()(?:dapi|dkea|dose|dsapi)[0-9a-f]{16,}(?:-\d+)?",
     r"()eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*",
     r"()(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}",

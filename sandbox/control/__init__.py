@@ -94,4 +94,7 @@ is {"new_run_id"} or {"run_id", "repair_id"}, and empty where there is no effect
 The index of packages, at /simple/{name}/:
     POST /_sandbox/index                 {"packages"?: {name: [versions]},
                                          "yanked"?: {name: [versions]}}
+
+Receivers of webhooks, at /sink/{name}, with or without more path; they take JSON objects:
+    GET  /_sandbox/sink/{name}           -> {"received": [bodies, in order]}
 """

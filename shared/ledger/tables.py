@@ -129,6 +129,7 @@ class Table:
 
         Raises:
             LedgerConflict: one of them conflicts; nothing was written.
+            LedgerMissing: a row that one of them changes or deletes is gone; nothing was written.
         """
         _call(lambda: self._client.submit_transaction(operations))
 
@@ -190,11 +191,15 @@ def _call(call: Callable[[], T]) -> T:
 
 
 _CONFLICTS = frozenset({409, 412})
+_GONE = 404
 
 
 def _transaction_error(error: Any) -> LedgerError:  # noqa: ANN401 - lazy type
     if error.status_code in _CONFLICTS:
         return LedgerConflict(_short(error))
+    # A row that is gone is like a row that was changed; a table that is missing is our trouble.
+    if error.status_code == _GONE and error.error_code != "TableNotFound":
+        return LedgerMissing(_short(error))
     return _answered(error)
 
 

@@ -20,7 +20,7 @@ from shared.clock import Clock
 from shared.errors import LedgerError
 from shared.notify import grouping
 from shared.notify.grouping import Plan
-from shared.notify.messages import Message
+from shared.notify.model import Message
 from shared.notify.outbox import Delivery, Outbox, Window
 from shared.notify.routing import Channel, route
 
@@ -106,10 +106,14 @@ class Deliverer:
                 log.warning("channel %s: its last turn has not ended", channel.name)
                 return None
             self._busy.add(channel.name)
-        turn = Turn(self._outbox, channel, self._sender, self._clock, given_up)
+        turn = Turn(self._outbox, channel, self._one_sender, self._clock, given_up)
         turn.ended = lambda: self._busy.discard(channel.name)
         turn.start()
         return turn
+
+    def _one_sender(self) -> Sends:
+        with self._guard:  # loading the library is slow, and every channel wants it at once
+            return self._sender()
 
 
 class Turn(threading.Thread):
@@ -150,7 +154,8 @@ class Turn(threading.Thread):
     def _group(self, group: list[Delivery]) -> bool:
         """Whether the turn goes on after this group."""
         key = grouping.group_key(group[0].message)
-        window = self._outbox.window(self.channel.name, key)
+        alone = not group[0].message.group
+        window = None if alone else self._outbox.window(self.channel.name, key)
         now = self._clock.now()
         chosen = grouping.plan(window, len(group), now)
         if chosen is Plan.HOLD and window is not None:
@@ -182,7 +187,8 @@ class Turn(threading.Thread):
             return None
         self._outbox.delivered(ours)
         after = grouping.after(window, self._clock.now(), summed=summed)
-        self._outbox.set_window(self.channel.name, key, after)
+        if message.group:
+            self._outbox.set_window(self.channel.name, key, after)
         self.summary.sent += 1
         self.summary.delivered += len(ours)
         return after

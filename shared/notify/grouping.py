@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from shared.ledger.tables import digest
-from shared.notify.messages import MAX_BODY, Message, Severity
+from shared.notify.model import MAX_BODY, Message, Severity
 from shared.notify.outbox import Delivery, Window
 
 WINDOW = timedelta(minutes=5)
@@ -52,8 +52,9 @@ def after(window: Window | None, now: datetime, *, summed: bool) -> Window:
     return msgspec.structs.replace(current, sent=current.sent + 1, summed=current.summed or summed)
 
 
-def sum_of(messages: Sequence[Message]) -> Message:
-    """One message that stands for many of one group and kind."""
+def sum_of(many: Sequence[Message]) -> Message:
+    """One message that stands for many of one group and kind; lists the oldest ones."""
+    messages = sorted(many, key=lambda message: (message.at, message.message_id))
     first = messages[0]
     listed = [f"{n}. {message.title}" for n, message in enumerate(messages[:_LISTED], 1)]
     rest = len(messages) - _LISTED
@@ -66,6 +67,7 @@ def sum_of(messages: Sequence[Message]) -> Message:
         title=f"{len(messages)} messages ({word}), the first: {first.title}",
         body=body[:MAX_BODY],
         at=first.at,
+        group=first.group,
         environment=first.environment,
         owner=first.owner,
         target=first.target,

@@ -1,4 +1,4 @@
-"""What Lakemend tells people: one struct for every message, and the functions that compose it.
+"""What Lakemend tells people: the functions that compose each message.
 
 Written for who is woken at night: what failed where, what it is, what was done, what to do now,
 the evidence, a link. All texts are plain; rendering and redaction are done where they are sent.
@@ -7,82 +7,31 @@ the evidence, a link. All texts are plain; rendering and redaction are done wher
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 import msgspec
 
 from shared.clock import iso
 from shared.models import EvidenceLine, Incident, Question
 from shared.notify.digest import Figures
+from shared.notify.model import MAX_BODY, MAX_TITLE, Link, Message, MessageKind, Severity
 from shared.targets import Targets
 from shared.vocabulary import IncidentState
 
-MAX_TITLE = 200
-MAX_BODY = 6_000
 _MAX_LINE = 600
 _MAX_STEPS = 8
+_STEP = "\n  "
 
 
-class MessageKind(StrEnum):
-    """What a message tells."""
+class _Said(msgspec.Struct, frozen=True):
+    """What differs between the messages about incidents and storms."""
 
-    STARTED = "started"
-    APPROVAL_WANTED = "approval_wanted"
-    HEALED = "healed"
-    ESCALATED = "escalated"
-    OBSERVED = "observed"  # nothing was done: observe mode, or it was no longer needed
-    STORM_DECLARED = "storm_declared"
-    STORM_OVER = "storm_over"
-    DELIVERY = "delivery"
-    DIGEST = "digest"
-    TEST = "test"
-
-
-class Severity(StrEnum):
-    """How urgent it is for people."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        """0 for `info` to 2 for `critical`."""
-        return list(Severity).index(self)
-
-
-class Link(msgspec.Struct, frozen=True):
-    """Something to open: our own address, so it is sent as it is."""
-
-    label: str
-    url: str
-
-
-class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing to tell.
-
-    `message_id` is the idempotency key: two messages with one id are one message. Messages with
-    the same `group` and kind may be sent as one. An empty `environment` means that it concerns all.
-    """
-
-    message_id: str
     kind: MessageKind
     severity: Severity
     title: str
-    body: str
+    lines: list[tuple[str, str]]
     at: datetime
-    group: str = ""
-    environment: str = ""
+    url: str
     owner: str = ""
-    target: str = ""
-    url: str = ""
-    links: tuple[Link, ...] = ()
-    incident_id: str = ""
-
-    @property
-    def own_links(self) -> tuple[Link, ...]:
-        """All that can be opened, the page with the details last."""
-        return (*self.links, *((Link("Details", self.url),) if self.url else ()))
 
 
 def owner_of(targets: Targets, incident: Incident) -> str:
@@ -96,16 +45,10 @@ def started(incident: Incident, url: str, owner: str = "") -> Message:
     """A healing has begun: what will be done, and that nobody has to do anything."""
     attempt = incident.attempts[-1] if incident.attempts else None
     doing = attempt.summary if attempt else incident.planned
-    return _about(
-        incident,
-        MessageKind.STARTED,
-        Severity.INFO,
-        f"Healing {_what(incident)}",
-        [("Doing", doing), ("You", "nothing to do; you hear how it ends")],
-        url,
-        owner,
-        at=incident.updated_at,
-    )
+    lines = [("Doing", doing), ("You", "nothing to do; you hear how it ends")]
+    title = f"Healing {_what(incident)}"
+    kind, at = MessageKind.STARTED, incident.updated_at
+    return _about(incident, _Said(kind, Severity.INFO, title, lines, at, url, owner))
 
 
 def approval_wanted(
@@ -121,16 +64,8 @@ def approval_wanted(
         ("Otherwise", question.otherwise),
     ]
     title = f"Approval wanted: {question.summary or question.remedy}, for {_what(incident)}"
-    message = _about(
-        incident,
-        MessageKind.APPROVAL_WANTED,
-        Severity.WARNING,
-        title,
-        lines,
-        url,
-        owner,
-        at=question.asked_at,
-    )
+    kind, at = MessageKind.APPROVAL_WANTED, question.asked_at
+    message = _about(incident, _Said(kind, Severity.WARNING, title, lines, at, url, owner))
     identity = f"{incident.incident_id}:approval:{question.question_id}"
     return msgspec.structs.replace(message, message_id=identity, links=links)
 
@@ -155,16 +90,9 @@ def closed(incident: Incident, url: str, owner: str = "") -> Message:
     lines = [("Outcome", incident.outcome), ("Tried", _tried(incident))]
     if kind is MessageKind.ESCALATED:
         lines += [("Do now", _steps(incident.guidance))]
-    return _about(
-        incident,
-        kind,
-        severity,
-        f"{word}: {_what(incident)}",
-        lines,
-        url,
-        owner,
-        at=incident.closed_at or incident.updated_at,
-    )
+    at = incident.closed_at or incident.updated_at
+    title = f"{word}: {_what(incident)}"
+    return _about(incident, _Said(kind, severity, title, lines, at, url, owner))
 
 
 class StormNews(msgspec.Struct, frozen=True):
@@ -188,7 +116,8 @@ def storm_declared(storm: StormNews, url: str, at: datetime) -> Message:
         ("Evidence", storm.sample),
     ]
     title = f"Storm: {storm.members} failures with {storm.what}{_where(storm)}"
-    return _about_storm(storm, MessageKind.STORM_DECLARED, Severity.CRITICAL, title, lines, url, at)
+    kind = MessageKind.STORM_DECLARED
+    return _about_storm(storm, _Said(kind, Severity.CRITICAL, title, lines, at, url))
 
 
 def storm_over(storm: StormNews, url: str, at: datetime) -> Message:
@@ -198,7 +127,8 @@ def storm_over(storm: StormNews, url: str, at: datetime) -> Message:
         ("You", "nothing to do; members that need you are told one by one"),
     ]
     title = f"Storm over: {storm.what}{_where(storm)}"
-    return _about_storm(storm, MessageKind.STORM_OVER, Severity.INFO, title, lines, url, at)
+    kind = MessageKind.STORM_OVER
+    return _about_storm(storm, _Said(kind, Severity.INFO, title, lines, at, url))
 
 
 def delivery_result(  # noqa: PLR0913 - one keyword per fact that is told
@@ -233,20 +163,21 @@ def delivery_result(  # noqa: PLR0913 - one keyword per fact that is told
 def digest(figures: Figures, url: str = "") -> Message:
     """The last 24 hours in figures; one a day, to everybody."""
     total = figures.healed + figures.escalated + figures.observed + figures.cancelled
+    closed_as = f"{figures.healed} healed, {figures.escalated} escalated"
+    rest = f"{figures.observed} observed, {figures.cancelled} cancelled"
     lines = [
-        ("Closed", f"{total}: {figures.healed} healed, {figures.escalated} escalated,"
-         f" {figures.observed} observed, {figures.cancelled} cancelled"),
+        ("Closed", f"{total}: {closed_as}, {rest}"),
         ("Open now", str(figures.open)),
         ("By error type", "; ".join(f"{name} {count}" for name, count in figures.by_type)),
         ("Slowest recoveries", "; ".join(f"{w} {_span(s)}" for w, s in figures.slowest)),
         ("Estimated cost", f"{figures.cost_usd:.2f} USD"),
-    ]  # fmt: skip
+    ]
     day = iso(figures.until)[:10]
     return Message(
         message_id=f"digest:{day}",
         kind=MessageKind.DIGEST,
         severity=Severity.INFO,
-        title=f"Lakemend, {day}: {figures.healed} healed, {figures.escalated} escalated",
+        title=f"Lakemend, {day}: {closed_as}",
         body=_body(lines),
         at=figures.until,
         url=url,
@@ -265,53 +196,37 @@ def channel_test(identity: str, who: str, at: datetime) -> Message:
     )
 
 
-def _about(  # noqa: PLR0913 - the columns of a message about an incident
-    incident: Incident,
-    kind: MessageKind,
-    severity: Severity,
-    title: str,
-    lines: list[tuple[str, str]],
-    url: str,
-    owner: str,
-    *,
-    at: datetime,
-) -> Message:
+def _about(incident: Incident, said: _Said) -> Message:
+    evidence = ("Evidence", _evidence(incident))
     return Message(
-        message_id=f"{incident.incident_id}:{kind.value}",
-        kind=kind,
-        severity=severity,
-        title=_cut(title, MAX_TITLE),
-        body=_body([*_facts(incident), *lines, ("Evidence", _evidence(incident))]),
-        at=at,
+        message_id=f"{incident.incident_id}:{said.kind.value}",
+        kind=said.kind,
+        severity=said.severity,
+        title=_cut(_line(said.title), MAX_TITLE),
+        body=_body([*_facts(incident), *said.lines, evidence]),
+        at=said.at,
         group=_group(incident),
         environment=incident.environment,
-        owner=owner,
+        owner=said.owner,
         target=incident.failure.target,
-        url=url,
+        url=said.url,
         incident_id=incident.incident_id,
     )
 
 
-def _about_storm(  # noqa: PLR0913, PLR0917 - the columns of a message about a storm
-    storm: StormNews,
-    kind: MessageKind,
-    severity: Severity,
-    title: str,
-    lines: list[tuple[str, str]],
-    url: str,
-    at: datetime,
-) -> Message:
+def _about_storm(storm: StormNews, said: _Said) -> Message:
     return Message(
-        message_id=f"{storm.storm_id}:{kind.value}",
-        kind=kind,
-        severity=severity,
-        title=_cut(title, MAX_TITLE),
-        body=_body(lines),
-        at=at,
+        message_id=f"{storm.storm_id}:{said.kind.value}",
+        kind=said.kind,
+        severity=said.severity,
+        title=_cut(_line(said.title), MAX_TITLE),
+        body=_body(said.lines),
+        at=said.at,
         group=storm.storm_id,
         environment=storm.environment,
+        owner=said.owner,
         target=storm.target,
-        url=url,
+        url=said.url,
         incident_id=storm.storm_id,
     )
 
@@ -364,7 +279,7 @@ def _tried(incident: Incident) -> str:
 def _steps(guidance: list[str]) -> str:
     if not guidance:
         return "look at the timeline; the catalog has no guidance for this"
-    steps = [f"\n  {n}. {_line(step)}" for n, step in enumerate(guidance[:_MAX_STEPS], 1)]
+    steps = [f"{_STEP}{n}. {_line(step)}" for n, step in enumerate(guidance[:_MAX_STEPS], 1)]
     return "".join(steps)
 
 
@@ -373,10 +288,13 @@ def _where(storm: StormNews) -> str:
 
 
 def _body(lines: list[tuple[str, str]]) -> str:
-    written = [
-        f"{label}: {_line(text) if label != 'Do now' else text}" for label, text in lines if text
-    ]
+    written = [f"{label}: {_shaped(text)}" for label, text in lines if text]
     return _cut("\n".join(written), MAX_BODY)
+
+
+def _shaped(text: str) -> str:
+    """Numbered steps keep their lines: `_steps` has made each one a single line."""
+    return text if text.startswith(_STEP) else _line(text)
 
 
 def _line(text: str) -> str:

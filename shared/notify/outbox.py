@@ -20,7 +20,8 @@ import msgspec
 from shared.clock import Clock, from_iso, iso
 from shared.errors import LedgerConflict, LedgerMissing
 from shared.ledger.tables import Entity, Table, chunked, digest, joined
-from shared.notify.messages import MAX_BODY, MAX_TITLE, Message
+from shared.notify.model import MAX_BODY, MAX_TITLE, Message
+from shared.notify.text import visible
 from shared.redaction import Redactor
 
 _NEW = "new"
@@ -112,7 +113,7 @@ class Outbox:
         self._each([[("delete", _keys(row))] for row in rows])
         return len(rows)
 
-    def due(self, channel: str, limit: int = 500) -> list[Delivery]:
+    def due(self, channel: str, limit: int = 1000) -> list[Delivery]:
         """What may be sent to `channel` now, longest waiting first."""
         high = f"{_QUEUE}{iso(self._clock.now())}."
         rows = self._table.range(_partition(channel), _QUEUE, high, limit)
@@ -209,7 +210,12 @@ class Outbox:
 
     def _clean(self, message: Message) -> Message:
         """Redacted and bounded. Links are ours: only our own secrets are taken out of them."""
-        text, values = self._redactor.text, self._redactor.values
+        values = self._redactor.values
+
+        def text(value: str) -> str:
+            # What hides within a secret is taken out first, or the secret would not be known.
+            return self._redactor.text(visible(value))
+
         return msgspec.structs.replace(
             message,
             title=text(message.title)[:MAX_TITLE],

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import msgspec
 
 from shared.errors import ConfigurationError
-from shared.notify.messages import Message, MessageKind, Severity
+from shared.notify.model import Message, MessageKind, Severity
 
 SETTING = "NOTIFICATION_URLS"
 _MAX_CHANNELS = 50

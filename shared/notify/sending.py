@@ -8,15 +8,21 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import warnings
 from typing import Any
 
 import apprise
 from apprise.common import NotifyFormat, NotifyType
 from apprise.plugins.base import NotifyBase
 
-from shared.notify.messages import Message, Severity
+from shared.notify.model import Message, Severity
 from shared.notify.routing import Channel, internal, is_loopback
-from shared.notify.text import body_of, title_of
+from shared.notify.text import markdown_body, plain_body, title_of
+
+# All plugins are loaded here, once and by one thread; one of them imports what Python deprecates.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    apprise.Apprise.instantiate("json://localhost")
 
 _TYPES = {
     Severity.INFO: NotifyType.INFO,
@@ -50,13 +56,16 @@ class Sender:
         problem = self._problem(service)
         if service is None or problem:
             return problem
+        # Where plain text is not rendered as it is, the library escapes it, but for Markdown: there
+        # it would escape our links as well.
+        markdown = service.resolve_format(NotifyFormat.TEXT) == NotifyFormat.MARKDOWN
         self._log.begin()
         try:
             accepted = service.notify(
                 title=title_of(message),
-                body=body_of(message),
+                body=markdown_body(message) if markdown else plain_body(message),
                 notify_type=_TYPES[message.severity],
-                body_format=NotifyFormat.TEXT,
+                body_format=NotifyFormat.MARKDOWN if markdown else NotifyFormat.TEXT,
             )
         except Exception as error:  # noqa: BLE001 - about 130 plugins, each with errors of its own
             return type(error).__name__
@@ -133,7 +142,8 @@ def _hosts(service: NotifyBase) -> list[str]:
 
     Of most services the place of the host holds a token: only a template tells.
     """
-    named = any("{host}" in str(template) for template in type(service).templates)
+    templates: tuple[object, ...] = tuple(type(service).templates)
+    named = any("{host}" in str(template) for template in templates)
     hosts = [getattr(service, "host", "") if named else "", getattr(service, "smtp_host", "")]
     return [str(host) for host in hosts if host]
 

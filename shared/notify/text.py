@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from urllib.parse import quote
 
-from shared.notify.messages import Message
+from shared.notify.model import Message
 
 _BREAK = "\u200b"  # zero-width space
 _MENTION = re.compile(
@@ -19,16 +20,20 @@ _MENTION = re.compile(
 )
 _TAG = re.compile(r"<(?=[!@#/\w?:|])")
 _LABELLED = re.compile(r"\](?=[(\[:])")
-# Characters that change the direction or hide what stands there.
 _KEPT = frozenset("\n\t")
+
+
+def visible(text: str) -> str:
+    """`text` without control and format characters: they hide what stands there."""
+    return "".join(c for c in text if c in _KEPT or unicodedata.category(c) not in {"Cc", "Cf"})
 
 
 def inert(text: str) -> str:
     """`text` with nothing in it that mentions, links under another label, embeds or hides."""
-    visible = "".join(c for c in text if c in _KEPT or unicodedata.category(c) not in {"Cc", "Cf"})
+    shown = visible(text)
     for pattern in (_MENTION, _TAG, _LABELLED):
-        visible = pattern.sub(lambda found: found.group() + _BREAK, visible)
-    return visible
+        shown = pattern.sub(lambda found: found.group() + _BREAK, shown)
+    return shown
 
 
 def title_of(message: Message) -> str:
@@ -36,7 +41,22 @@ def title_of(message: Message) -> str:
     return inert(" ".join(message.title.split()))
 
 
-def body_of(message: Message) -> str:
-    """The body as it is sent, our own links under it."""
+def plain_body(message: Message) -> str:
+    """The body for channels of plain text, our own links under it."""
     links = [f"{inert(link.label)}: {link.url}" for link in message.own_links]
     return "\n".join([inert(message.body), *links])
+
+
+def markdown_body(message: Message) -> str:
+    """The body for channels that render Markdown: nothing of the text is markup, the links are."""
+    links = [f"[{_escaped(link.label)}]({quote(link.url, _IN_LINK)})" for link in message.own_links]
+    lines = [_escaped(line) for line in message.body.splitlines()]
+    return "\n\n".join([*lines, *links])
+
+
+_MARKDOWN = re.compile(r"([\\`*_\[\](){}<>#|~!&])")
+_IN_LINK = ":/?&=%#+@,;~!$-._"  # what may stand in the address of a link
+
+
+def _escaped(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", inert(text))
