@@ -144,6 +144,7 @@ class RecoveredBy(StrEnum):
 
     HAND = "by_hand"  # somebody started or repaired it
     ITSELF = "by_itself"  # the next run that a schedule or a trigger started
+    US_LATE = "by_us_late"  # what we had started succeeded after we had given up on it
     UNKNOWN = "unknown"  # the platform does not tell
 
 

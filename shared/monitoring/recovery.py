@@ -27,7 +27,7 @@ from shared.diagnosis.gather import PIPELINE_STATES, UPDATE_STATES
 from shared.errors import ConfigurationError, LedgerMissing, NothingChanged, PlatformMissing
 from shared.healing.context import Context
 from shared.ledger.closed import Follow
-from shared.models import Incident
+from shared.models import Attempt, Incident
 from shared.reporting.facts import failure_moment
 from shared.vocabulary import Action, FailureKind, RecoveredBy, RunState
 
@@ -112,6 +112,7 @@ def _note(context: Context, incident: Incident, recovery: Recovery) -> None:
 _WORDS = {
     RecoveredBy.HAND: "by hand",
     RecoveredBy.ITSELF: "by itself",
+    RecoveredBy.US_LATE: "by what we had started",
     RecoveredBy.UNKNOWN: "it is not told by whom",
 }
 
@@ -133,8 +134,8 @@ def _look_safely(context: Context, incident: Incident) -> Recovery | None:
 def _pipeline(context: Context, incident: Incident) -> Recovery | None:
     failure, failed = incident.failure, failure_moment(incident)
     client = context.platforms.factory(failure.target)
-    name = {"PipelineName": failure.resource}
-    runs = client.runs(failed, context.clock.now() + _AHEAD, **name)
+    wanted = {"PipelineName": failure.resource, "Status": "Succeeded"}
+    runs = client.runs(failed, context.clock.now() + _AHEAD, **wanted)
     return _earliest(_pipeline_recoveries(runs, incident, failed))
 
 
@@ -148,8 +149,19 @@ def _pipeline_recoveries(
             continue
         same = str(run.get("runGroupId") or "") == incident.failure.group
         manual = (run.get("invokedBy") or {}).get("invokedByType") == "Manual"
-        by = RecoveredBy.HAND if manual or same else RecoveredBy.ITSELF
+        by = _by(incident, str(run["runId"]), by_hand=manual or same)
         yield Recovery(from_iso(str(ended)), by, f"run {run['runId']} is Succeeded")
+
+
+def _by(incident: Incident, started: str, *, by_hand: bool) -> RecoveredBy:
+    """Who began a run, a repair or an update: ours are those that our attempts remember."""
+    if any(started in _started(attempt) for attempt in incident.attempts):
+        return RecoveredBy.US_LATE
+    return RecoveredBy.HAND if by_hand else RecoveredBy.ITSELF
+
+
+def _started(attempt: Attempt) -> set[str]:
+    return {str(attempt.memo.get(name) or "") for name in ("new_run_id", "repair_id")} - {""}
 
 
 def _job(context: Context, incident: Incident) -> Recovery | None:
@@ -161,7 +173,8 @@ def _job(context: Context, incident: Incident) -> Recovery | None:
         own = {}
     if facts.run_state(own) is RunState.SUCCEEDED:
         ended = _millis(own.get("end_time")) or context.clock.now()
-        return Recovery(ended, RecoveredBy.HAND, f"run {own['run_id']} was repaired")
+        by = _by(incident, (facts.repair_ids(own) or [""])[-1], by_hand=True)
+        return Recovery(ended, by, f"run {own['run_id']} was repaired")
     if not failure.resource:  # submitted once, belongs to no job
         return None
     failed = failure_moment(incident)
@@ -187,18 +200,21 @@ def _update(context: Context, incident: Incident) -> Recovery | None:
     updates = context.platforms.workspace(incident.failure.target).updates(
         incident.failure.resource
     )
-    return _earliest(_update_recoveries(updates, failed))
+    return _earliest(_update_recoveries(updates, incident, failed))
 
 
-def _update_recoveries(updates: list[Row], failed: datetime) -> Iterator[Recovery]:
+def _update_recoveries(
+    updates: list[Row], incident: Incident, failed: datetime
+) -> Iterator[Recovery]:
     for update in updates:
         began = _millis(update.get("creation_time"))
         good = UPDATE_STATES.get(str(update.get("state"))) is RunState.SUCCEEDED
         if not good or began is None or began < failed:
             continue
-        by = RecoveredBy.HAND if update.get("cause") in _BY_HAND else RecoveredBy.ITSELF
+        started = str(update.get("update_id"))
+        by = _by(incident, started, by_hand=update.get("cause") in _BY_HAND)
         # The API tells an update's beginning only; it became good a little later.
-        yield Recovery(began, by, f"update {update.get('update_id')} is COMPLETED")
+        yield Recovery(began, by, f"update {started} is COMPLETED")
 
 
 _BY_HAND = frozenset({"USER_ACTION", "API_CALL"})

@@ -96,22 +96,48 @@ def test_one_healed_one_not_and_how_long_people_needed(start_host: StartHost) ->
     assert lines[-1]["by_hand_count"] == "1"
 
 
-def test_a_job_that_its_schedule_runs_well_again_recovered_by_itself(start_host: StartHost) -> None:
-    host = start_host()
-    world = host.world
+def failed_job(world: World) -> tuple[int, Json]:
+    """A job whose failure is left to a person, and its incident."""
     job = world.job({"task_key": "load"} | NOTEBOOK)
     world.script("databricks/outcomes", job_id=job, outcomes=[STRANGE_RUN])
     run = world.job_run(job, finished=True)
     left = world.incident_of(world.send("/databricks-monitor", job_failed(run, job)))
     assert left["state"] == "escalated"
+    return job, left
 
+
+def next_run(world: World, job: int) -> str:
+    """The schedule starts the job again, and it succeeds."""
     world.script("databricks/outcomes", job_id=job, outcomes=[{"result": "SUCCESS"}])
     again = world.job_run(job)
     world.until(lambda: world.run_ended(again))
+    return again
+
+
+def test_a_job_that_its_schedule_runs_well_again_recovered_by_itself(start_host: StartHost) -> None:
+    host = start_host()
+    job, left = failed_job(host.world)
+    again = next_run(host.world, job)
 
     seen = recovered(host, left["incident_id"])
     assert seen["recovered_by"] == "by_itself"
     assert again in seen["timeline"][-1]["summary"]
+
+
+def test_one_that_cannot_be_looked_at_holds_up_no_other(start_host: StartHost) -> None:
+    host = start_host()
+    world = host.world
+    bad = world.pipeline()
+    run_id = world.failed_run(bad, STRANGE)
+    first = alerted(world, bad, run_id)
+    job, second = failed_job(world)
+    repair(world, bad, run_id)
+    next_run(world, job)
+    refusal = {"error": {"code": "AuthorizationFailed", "message": "not now"}}
+    world.script("faults", name="no", path="queryPipelineRuns", status=403, times=1, body=refusal)
+
+    assert recovered(host, second["incident_id"])["recovered_by"] == "by_itself"
+    assert world.incident(first["incident_id"])["recovered_at"] is None
 
 
 def test_what_observing_shows_for_the_rollout(start_host: StartHost) -> None:

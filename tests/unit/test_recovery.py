@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.clock import iso
-from shared.models import Failure, Incident
+from shared.models import Attempt, Failure, Incident
 from shared.monitoring.recovery import (
     Recovery,
     _earliest,
@@ -26,6 +26,10 @@ INCIDENT = Incident(
     FAILED + timedelta(minutes=1),
     FAILED,
     "owner",
+    attempts=[
+        Attempt(1, "T", "rerun", ["rerun_pipeline"], FAILED, memo={"new_run_id": "ours"}),
+        Attempt(2, "T", "rerun", ["repair_run"], FAILED, memo={"repair_id": ""}),
+    ],
 )
 
 
@@ -55,6 +59,7 @@ def pipeline_run(**more: Any) -> dict[str, Any]:
         ({"runGroupId": "r0"}, RecoveredBy.HAND),
         ({"invokedBy": {"invokedByType": "Manual"}}, RecoveredBy.HAND),
         ({"invokedBy": None}, RecoveredBy.ITSELF),
+        ({"runId": "ours", "runGroupId": "r0"}, RecoveredBy.US_LATE),
         ({"status": "Failed"}, None),
         ({"status": "InProgress", "runEnd": None}, None),
         ({"status": "Flabbergasted"}, None),
@@ -101,13 +106,14 @@ def test_job_runs(more: dict[str, Any], by: RecoveredBy | None) -> None:
     [
         ({"cause": "USER_ACTION"}, RecoveredBy.HAND),
         ({"cause": "JOB_TASK"}, RecoveredBy.ITSELF),
+        ({"cause": "API_CALL", "update_id": "ours"}, RecoveredBy.US_LATE),
         ({"state": "FAILED"}, None),
         ({"creation_time": millis(-1)}, None),
     ],
 )
 def test_updates(more: dict[str, Any], by: RecoveredBy | None) -> None:
     update = {"update_id": "u1", "state": "COMPLETED", "creation_time": millis(5)} | more
-    found = _earliest(_update_recoveries([update], FAILED))
+    found = _earliest(_update_recoveries([update], INCIDENT, FAILED))
     assert (found.by if found else None) == by
 
 
