@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import azure.durable_functions as df
@@ -68,9 +68,7 @@ async def answer_link(
     """A signed link: GET shows the question and changes nothing, POST answers it."""
     from functions import approval_page
 
-    ticket = await asyncio.to_thread(
-        lambda: current().links.read(req.route_params["token"])
-    )
+    ticket = await asyncio.to_thread(lambda: current().links.read(req.route_params["token"]))
     if ticket is None:
         return page(404, approval_page.unknown())
     try:
@@ -91,16 +89,7 @@ async def _answer_form(
     from functions import approval_page
 
     try:
-        fields = parse_qs(req.get_body()[:20_000].decode("utf-8", "strict"))
-        said = fields.get("answer", [""])[0]
-        name = _text("name", fields.get("name", [""])[0].strip())
-        note = _text("note", fields.get("note", [""])[0].strip())
-        if said not in {"approve", "refuse"}:
-            raise InputError("answer", "expected approve or refuse")
-        if not name:
-            raise InputError("name", "expected who answers")
-    except UnicodeDecodeError:
-        return page(400, approval_page.result("The answer could not be read: expected UTF-8."))
+        said, name, note = _form(req.get_body()[:20_000])
     except InputError as error:
         return page(400, approval_page.result(f"{error.field}: {error.expected}"))
     # A link proves who was sent it, not who opened it: the name is what they say.
@@ -113,6 +102,22 @@ async def _answer_form(
     return page(done.status_code, approval_page.result(words))
 
 
+def _form(body: bytes) -> tuple[str, str, str]:
+    """Answer, name and note of the page's form."""
+    try:
+        fields = parse_qs(body.decode())
+    except UnicodeDecodeError:
+        raise InputError("body", "expected UTF-8") from None
+    said = fields.get("answer", [""])[0]
+    name = _text("name", fields.get("name", [""])[0].strip())
+    note = _text("note", fields.get("note", [""])[0].strip())
+    if said not in {"approve", "refuse"}:
+        raise InputError("answer", "expected approve or refuse")
+    if not name:
+        raise InputError("name", "expected who answers")
+    return said, name, note
+
+
 def _incident(ticket: Ticket) -> Incident | None:
     try:
         return current().context.incidents.get(ticket.incident_id)
@@ -120,11 +125,11 @@ def _incident(ticket: Ticket) -> Incident | None:
         return None
 
 
-async def _answer(  # noqa: PLR0913, PLR0917 - one for each thing that an answer says
+async def _answer(
     client: df.DurableOrchestrationClient,
     incident_id: str,
     question_id: str,
-    approve: bool,  # noqa: FBT001 - the answer
+    approve: bool,  # noqa: FBT001 - the answer itself
     by: str,
     note: str,
 ) -> func.HttpResponse:

@@ -45,6 +45,7 @@ def digest_sweep(timer: func.TimerRequest) -> None:
 
     Twice more in case storage did not answer: a day has one digest, the first.
     """
+    from shared.ledger.search import Wanted
     from shared.notify.digest import figures
     from shared.notify.messages import digest
 
@@ -54,7 +55,9 @@ def digest_sweep(timer: func.TimerRequest) -> None:
     context = current().context
     now = context.clock.now()
     try:
-        incidents = context.incidents.newest(now, _DIGEST_DAYS, _DIGEST_INCIDENTS)
+        wanted = Wanted(now - timedelta(days=_DIGEST_DAYS), now)
+        page = context.incidents.search(wanted, None, _DIGEST_INCIDENTS, _DIGEST_DAYS + 1)
+        incidents = page.incidents
         counted = figures(incidents, now - timedelta(hours=24), now)
         context.outbox.put([digest(counted, _page())])
     except LedgerUnavailable:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from shared.healing.context import Context
 from shared.models import Incident, Question
 from shared.notify import messages
-from shared.notify.messages import Link, Message, StormNews
+from shared.notify.messages import StormNews
+from shared.notify.model import Link, Message
 
 
 def started(context: Context, incident: Incident) -> None:

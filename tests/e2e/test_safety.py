@@ -1,4 +1,4 @@
-"""What keeps automation bounded, seen from outside: by what the platforms saw and the audit says."""
+"""What keeps automation bounded, by what the platforms saw and what the audit says."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import requests
 
+from shared.composition import Composition
 from tests.e2e.hosts import Host, StartHost
 from tests.e2e.quick_policy import write_policy
-from tests.e2e.world import TIMEOUT_ERROR, Json, World, actions, results
+from tests.e2e.world import TIMEOUT_ERROR, Json, World, actions
 
 Guarded = Callable[..., Host]
-ASKED = {"rerunnable": []}  # nothing is declared, so production asks
+ASKED: Json = {"rerunnable": []}  # nothing is declared, so production asks
 STILL_FAILS = {"status": "Failed", "activity": "Load", "error": TIMEOUT_ERROR}
 
 
@@ -35,7 +36,9 @@ def guarded(start_host: StartHost, tmp_path: Path) -> Guarded:
 def fail(world: World, pipeline: str = "", **more: Any) -> tuple[str, str]:
     """A failed run of a pipeline (a new one) with an alert about it: pipeline and alert."""
     name = pipeline or world.pipeline()
-    return name, world.send("/azure-monitor", world.alert_on((name, world.failed_run(name, **more))))
+    return name, world.send(
+        "/azure-monitor", world.alert_on((name, world.failed_run(name, **more)))
+    )
 
 
 def asked(world: World, alert: str) -> Json:
@@ -75,8 +78,12 @@ def test_an_approval_in_time_lets_exactly_that_action_through(guarded: Guarded) 
     assert say(world, incident, "reader").status_code == 403
     assert say(world, incident, approve="yes").json()["field"] == "approve"
     assert say(world, incident, question_id="another").status_code == 409
-    assert world.post("/api/incidents/nothing/approval", {"question_id": "q", "approve": True},
-                      "approver").status_code == 404
+    assert (
+        world.post(
+            "/api/incidents/nothing/approval", {"question_id": "q", "approve": True}, "approver"
+        ).status_code
+        == 404
+    )
     answer = say(world, incident, note="looked at the sink, it is safe")
     assert answer.status_code == 202, answer.text
 
@@ -168,12 +175,9 @@ def test_a_signed_link_shows_first_and_answers_once(guarded: Guarded) -> None:
 
 def signed(host: Host, incident: Json) -> str:
     """The link as the message has it."""
-    from shared.composition import Composition
-    from shared.models import Incident, Question
-
-    links = Composition(host.environment).links
-    assert isinstance(incident["question"], dict)
-    token = links.sign(incident["incident_id"], incident["question"]["question_id"])
+    token = Composition(host.environment).links.sign(
+        incident["incident_id"], incident["question"]["question_id"]
+    )
     return f"{host.world.base_url}/api/approvals/{token}"
 
 
@@ -288,9 +292,7 @@ def test_twenty_decisions_race_for_a_budget_of_five(guarded: Guarded) -> None:
     runs = [(name, world.failed_run(name)) for name in made]
 
     with ThreadPoolExecutor(10) as pool:
-        alerts = list(
-            pool.map(lambda run: world.send("/azure-monitor", world.alert_on(run)), runs)
-        )
+        alerts = list(pool.map(lambda run: world.send("/azure-monitor", world.alert_on(run)), runs))
 
     incidents = [world.incident_of(alert) for alert in alerts]
     healed = [one for one in incidents if one["state"] == "healed"]
@@ -308,9 +310,7 @@ def test_the_blast_radius_holds_in_a_race(guarded: Guarded) -> None:
     made = [world.pipeline() for _ in range(8)]
     runs = [(name, world.failed_run(name)) for name in made]
     with ThreadPoolExecutor(8) as pool:
-        alerts = list(
-            pool.map(lambda run: world.send("/azure-monitor", world.alert_on(run)), runs)
-        )
+        alerts = list(pool.map(lambda run: world.send("/azure-monitor", world.alert_on(run)), runs))
 
     world.until(lambda: _settled(world, alerts, healed=3))
     waiting = [_only(world, alert) for alert in alerts]
@@ -328,7 +328,7 @@ def _settled(world: World, alerts: list[str], *, healed: int) -> bool:
     states = [_only(world, alert) for alert in alerts]
     done = sum(one["state"] == "healed" for one in states)
     waits = sum((one["decision"] or {}).get("reason") == "blast_radius" for one in states)
-    return done == healed and done + waits == len(alerts)
+    return bool(done == healed and done + waits == len(alerts))
 
 
 def test_another_incident_waits_for_the_cooldown(guarded: Guarded) -> None:
@@ -389,14 +389,16 @@ def test_what_fails_in_a_maintenance_window_is_looked_at_after_it(guarded: Guard
 
 def test_grace_gives_it_time_to_recover_by_itself(guarded: Guarded) -> None:
     world = guarded(grace=3).world
-    pipeline = world.pipeline()
-    run = world.failed_run(pipeline)
-    alert = world.send("/azure-monitor", world.alert_on((pipeline, run)))
-    query = {"referencePipelineRunId": run, "isRecovery": "true"}
+    pipeline, alert = fail(world)
+    world.until(lambda: _only(world, alert)["state"] == "waiting")
+    query = {"referencePipelineRunId": _only(world, alert)["run_id"], "isRecovery": "true"}
     world.arm(f"pipelines/{pipeline}/createRun", {}, **query)  # somebody reruns it by hand
 
     recovered = world.incident_of(alert)
-    assert (recovered["state"], recovered["decision"]["reason"]) == ("observed", "already_recovered")
+    assert (recovered["state"], recovered["decision"]["reason"]) == (
+        "observed",
+        "already_recovered",
+    )
     assert ("wait", "grace_period") in decided(recovered)
     assert recovered["attempts"] == []
 
@@ -406,16 +408,18 @@ def test_grace_gives_it_time_to_recover_by_itself(guarded: Guarded) -> None:
 
 def test_a_storm_of_five_hundred_alerts_is_one_incident_with_one_probe(guarded: Guarded) -> None:
     storm = {
-        "failures": 10, "within": 600, "probes": [60], "release": 50, "release_every": 1,
+        "failures": 10,
+        "within": 600,
+        "probes": [60],
+        "release": 50,
+        "release_every": 1,
     }
     host = guarded(storm=storm)
     world = host.world
     pipelines = [world.pipeline(STILL_FAILS) for _ in range(5)]
     runs = [(p, world.failed_run(p)) for p in pipelines for _ in range(100)]
     with ThreadPoolExecutor(16) as pool:
-        alerts = list(
-            pool.map(lambda run: world.send("/azure-monitor", world.alert_on(run)), runs)
-        )
+        alerts = list(pool.map(lambda run: world.send("/azure-monitor", world.alert_on(run)), runs))
 
     def held() -> bool:
         listed = world.get("/api/incidents?state=waiting&limit=200").json()
@@ -433,18 +437,17 @@ def test_a_storm_of_five_hundred_alerts_is_one_incident_with_one_probe(guarded: 
 
 
 def _storms(world: World) -> list[Json]:
-    listed = world.get("/api/incidents?limit=200&state=waiting").json()["incidents"]
-    listed += world.get("/api/incidents?limit=200&state=healed").json()["incidents"]
-    return [one for one in listed if one["failure"]["kind"] == "storm"]
+    found = world.get("/api/incidents?limit=200&resource=GatewayTimeout").json()["incidents"]
+    assert {one["failure"]["kind"] for one in found} <= {"storm"}
+    return list(found)
 
 
 def test_members_are_let_go_when_the_probe_heals(guarded: Guarded) -> None:
     storm = {"failures": 4, "within": 600, "probes": [2], "release": 2, "release_every": 1}
     host = guarded(storm=storm)
     world = host.world
-    # The first probe fails, the second one heals.
-    made = [world.pipeline(STILL_FAILS) for _ in range(8)]
-    alerts = [fail(world, name)[1] for name in made]
+    pipeline = world.pipeline(STILL_FAILS)  # the first probe fails, the second one heals
+    alerts = [fail(world, pipeline)[1] for _ in range(8)]
     incidents = [world.incident_of(alert) for alert in alerts]
 
     assert {one["state"] for one in incidents} == {"healed"}
@@ -456,4 +459,4 @@ def test_members_are_let_go_when_the_probe_heals(guarded: Guarded) -> None:
     told = actions(world.incident(over[0]["incident_id"]))
     assert told.count("Storm Probed") >= 1
     assert told.count("Storm Released") == 1
-    assert results(world.incident(over[0]["incident_id"]), "Incident Closed") == [""]
+    assert over[0]["outcome"].endswith(": 8 healed, 0 not")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shared.auth import authenticate
 from shared.catalog.ddl import ddl_mistake
 from shared.catalog.loader import load as load_catalog
+from shared.composition import Composition
 from shared.diagnosis import libraries
 from shared.diagnosis.classifier import Classifier
 from shared.errors import ConfigurationError
@@ -115,9 +116,20 @@ def test_a_principal_counts_only_with_a_role_that_is_listed() -> None:
 
 
 def test_observe_is_the_default() -> None:
-    settings = load({})
-    assert settings.mode is Mode.OBSERVE
-    assert settings.max_retries == 5
+    policy = Composition({}).policy
+    assert policy.mode is Mode.OBSERVE
+    assert policy.attempts.overall == 5
+
+
+def test_of_policy_and_settings_the_more_cautious_word_holds() -> None:
+    settings = {
+        "AUTO_REMEDIATION_MODE": "production",
+        "AUTO_REMEDIATION_MAX_RETRIES": "3",
+        "AUTO_REMEDIATION_MAX_COST_USD": "12.5",
+    }
+    policy = Composition(settings).policy
+    assert (policy.mode, policy.attempts.overall) == (Mode.PRODUCTION, 3)
+    assert policy.cost.usd_per_day == 12.5
 
 
 @pytest.mark.parametrize(
