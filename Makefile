@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev setup tools test e2e lint fmt catalog clean
+.PHONY: help run dev setup tools test e2e lint fmt catalog policy clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,9 +33,13 @@ lint: setup ## check style and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/python -m shared.catalog.document --check docs/catalog.md
+	@$(BIN)/python -m shared.policy.document --check docs
 
 catalog: setup ## write docs/catalog.md from the catalog
 	@$(BIN)/python -m shared.catalog.document docs/catalog.md
+
+policy: setup ## write the schema and the table of docs/policy.md from the policy's model
+	@$(BIN)/python -m shared.policy.document docs
 
 fmt: setup ## format, and mend what can be mended without thought
 	@$(BIN)/ruff format

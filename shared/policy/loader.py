@@ -21,7 +21,7 @@ from shared.vocabulary import Mode
 from shared.yaml_lines import Steps, YamlFile
 
 _CAUTION = (Mode.OBSERVE, Mode.PILOT, Mode.PRODUCTION)  # the most cautious first
-_CLOCK_TIME = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+_CLOCK_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 def load(path: Path, error_types: Collection[str]) -> Policy:
@@ -187,7 +187,7 @@ def _check_weekly(file: YamlFile, at: Steps, window: Window) -> None:
     if len(set(window.days)) < len(window.days):
         raise file.mistake([*at, "days"], "a day stands there twice")
     for name, text in (("from", window.opens), ("to", window.closes)):
-        if not _CLOCK_TIME.match(text):
+        if not _CLOCK_TIME.fullmatch(text):
             raise file.mistake([*at, name], f"expected HH:MM from 00:00 to 23:59, got {text!r}")
     try:
         ZoneInfo(window.timezone)

@@ -17,7 +17,7 @@ from shared.vocabulary import Mode
 
 DAY = 86_400.0
 SPAN = {"span": True}  # marks the numbers that may stand as `15m` in the file
-_SPAN_SCHEMA = {"type": ["number", "string"], "pattern": r"^[0-9]+(\.[0-9]+)? ?[smhd]$"}
+_SPAN_SCHEMA = {"pattern": r"^[0-9]+(\.[0-9]+)? ?[smhd]$"}
 _CAUTIOUS_SCHEMA = {"enum": ["ask", "observe"]}
 
 # At most 31 days: what is longer is a mistake in the unit.
@@ -33,10 +33,17 @@ Ceiling = Annotated[int, msgspec.Meta(ge=0, le=50)]  # as AUTO_REMEDIATION_MAX_R
 Repeats = Annotated[int, msgspec.Meta(ge=2, le=10_000)]
 Percent = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
 Usd = Annotated[float, msgspec.Meta(ge=0.0, le=1_000_000.0)]
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Moment = Annotated[datetime, msgspec.Meta(tz=True, extra={"words": "date and time with offset"})]
+Weekday = Annotated[
+    Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+    msgspec.Meta(extra={"words": "`mon` to `sun`"}),
+]
 ClockTime = Annotated[
-    str, msgspec.Meta(extra_json_schema={"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"})
+    str,
+    msgspec.Meta(
+        extra={"words": "local time as HH:MM"},
+        extra_json_schema={"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"},
+    ),
 ]
 
 
@@ -49,7 +56,9 @@ class Permit(StrEnum):
 
 
 # Pilot asks at most; the loader refuses more, the schema says so to an editor.
-CautiousPermit = Annotated[Permit, msgspec.Meta(extra_json_schema=_CAUTIOUS_SCHEMA)]
+CautiousPermit = Annotated[
+    Permit, msgspec.Meta(extra={"words": "`ask`, `observe`"}, extra_json_schema=_CAUTIOUS_SCHEMA)
+]
 
 
 class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

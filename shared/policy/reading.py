@@ -20,7 +20,7 @@ from shared.yaml_lines import Steps, YamlFile
 T = TypeVar("T")
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_SPAN = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?([smhd])$")
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smhd])")
 
 
 def read(file: YamlFile, shape: type[T]) -> T:
@@ -34,7 +34,7 @@ def read(file: YamlFile, shape: type[T]) -> T:
 
 def seconds(text: str) -> float | None:
     """The seconds that `90s`, `15m`, `4h` or `7d` means; None if the text is none of these."""
-    match = _SPAN.match(text)
+    match = _SPAN.fullmatch(text)
     return float(match.group(1)) * _UNITS[match.group(2)] if match else None
 
 
