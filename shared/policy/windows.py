@@ -17,7 +17,8 @@ from shared.policy.scope import Work, matches
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")  # as datetime.weekday() counts
 _DAY = timedelta(days=1)
-# A window lasts a day and what a change of clocks adds, so it began at most two days before.
+# A window lasts a day and what a change of clocks adds (once, in Samoa, a day): it began at most two
+# days before, and by the wall clock at most one day after.
 _NEAR = range(-2, 2)
 
 
