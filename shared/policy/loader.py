@@ -57,7 +57,10 @@ def effective(
     max_cost: float | None,
     rerunnable: Sequence[str],
 ) -> Policy:
-    """The policy as the environment narrows it; it can never widen it.
+    """The policy with what the environment says about it.
+
+    Mode and ceilings can only become more cautious; work that the file has declared stays as
+    declared.
 
     Args:
         policy: what the file says.

@@ -17,7 +17,8 @@ from shared.policy.scope import Work, matches
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")  # as datetime.weekday() counts
 _DAY = timedelta(days=1)
-# A window lasts a day and what a change of clocks adds, so it began at most two days before.
+# A window lasts a day and what a change of clocks adds, once a whole day in Samoa: by the wall
+# clock it began at most two days before, and at most one after.
 _NEAR = range(-2, 2)
 
 

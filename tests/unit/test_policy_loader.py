@@ -67,7 +67,8 @@ windows:
      timezone: Europe/Berlin}
   - {name: migration, start: 2026-12-24T20:00:00+01:00, end: "2026-12-27T06:00:00Z"}
 approval: {expires: 2h, look: 1m}
-storm: {failures: 9, within: 5m, probes: [1m, 2m, 300], release: 2, release_every: 10s, gives_up: 7d}
+storm: {failures: 9, within: 5m, probes: [1m, 2m, 300], release: 2, release_every: 10s,
+        gives_up: 7d}
 """
 
 
@@ -133,7 +134,7 @@ MISTAKES = [
         "never acts",
     ),
     (
-        "permits:\n  production:\n    error_types:\n      GatewayTimeout: ask\n      Foo: ask  # <-",
+        "permits:\n  production:\n    error_types:\n      QuotaExceeded: ask\n      Foo: ask  # <-",
         "permits.production.error_types.Foo",
         "the catalog has no such error type",
     ),
@@ -217,7 +218,7 @@ def test_a_mistake_is_refused_with_line_field_and_reason(
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "mode: &a [*a]", "null"])
 def test_a_file_that_says_nothing_or_itself_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigurationError, match="policy.yaml"):
+    with pytest.raises(ConfigurationError, match=r"policy\.yaml"):
         loaded(tmp_path, text)
 
 
@@ -231,9 +232,10 @@ def test_any_text_loads_or_is_refused(tmp_path_factory: pytest.TempPathFactory, 
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        assert isinstance(load(path, TYPES), Policy)
+        outcome: object = load(path, TYPES)
     except ConfigurationError as error:
-        assert "any.yaml" in str(error)
+        outcome = str(error)
+    assert isinstance(outcome, Policy) or "any.yaml" in str(outcome)
 
 
 @pytest.mark.parametrize(
