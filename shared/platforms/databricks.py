@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _MAX_PAGES = 200
+_STATEMENT_WAIT = "10s"  # shorter than a call's own time-out, or every slow one would be in doubt
 # The resource that Entra ID tokens for Azure Databricks are asked for.
 # https://learn.microsoft.com/azure/databricks/dev-tools/auth/aad-token-manual
 _ENTRA_SCOPE = "2ff814a6-3304-4ab8-86cb-caeb3e9a9e1d/.default"
@@ -158,22 +159,26 @@ class WorkspaceApi:
         return {str(t["node_type_id"]): t for t in listed if _may_be_taken(t)}
 
     def execute(self, warehouse_id: str, statement: str) -> str:
-        """Run one SQL statement on a warehouse, waiting up to 50 s; returns its id.
+        """Run one SQL statement on a warehouse, waiting a little; returns its id.
+
+        A statement that takes longer (its warehouse may have to start) goes on.
 
         Raises:
             PlatformRefused: the statement failed; the platform answers 200 to that too.
         """
         answer = self._mutate(
             lambda: self._client.statement_execution.execute_statement(
-                statement=statement, warehouse_id=warehouse_id, wait_timeout="50s"
+                statement=statement, warehouse_id=warehouse_id, wait_timeout=_STATEMENT_WAIT
             )
         )
-        status = answer.status
-        state = status.state.value if status and status.state else ""
-        if state in {"FAILED", "CANCELED", "CLOSED"}:
-            said = status.error.message if status.error else ""
-            raise PlatformRefused(f"the statement is {state}: {(said or '')[:500]}")
+        wrong = _ended_badly(answer.as_dict())
+        if wrong:
+            raise PlatformRefused(wrong)
         return str(answer.statement_id)
+
+    def statement_failure(self, statement_id: str) -> str:
+        """Why a statement failed, empty while it has not."""
+        return _ended_badly(self._get(f"/api/2.0/sql/statements/{quote(statement_id, safe='')}"))
 
     def table_exists(self, full_name: str) -> bool:
         """Whether Unity Catalog has the table `catalog.schema.name`."""
@@ -278,6 +283,14 @@ class WorkspaceApi:
 
     def _mutate(self, call: Any) -> Any:  # noqa: ANN401 - the SDK's answers
         return mutate(call, translate)
+
+
+def _ended_badly(statement: Row) -> str:
+    status = statement.get("status") or {}
+    if status.get("state") not in {"FAILED", "CANCELED", "CLOSED"}:
+        return ""
+    said = (status.get("error") or {}).get("message") or ""
+    return f"the statement is {status['state']}: {said[:500]}"
 
 
 def _may_be_taken(node_type: Row) -> bool:

@@ -12,7 +12,18 @@ import re
 from shared.catalog.ddl import ddl_mistake
 from shared.errors import PlatformRefused
 from shared.models import Attempt, Json
-from shared.remedies.base import ABSENT, DONE, READY, Case, Look, Plan, Refusal, Visible
+from shared.remedies.base import (
+    ABSENT,
+    DONE,
+    FAILED,
+    PENDING,
+    READY,
+    Case,
+    Look,
+    Plan,
+    Refusal,
+    Visible,
+)
 from shared.remedies.restart_cluster import with_rerun
 from shared.vocabulary import FailureKind
 
@@ -64,6 +75,11 @@ class CreateTablePhase(Visible):
         return {"statement_id": api.execute(memo["warehouse_id"], statement)}
 
     def look(self, case: Case, memo: Json) -> Look:
-        """Whether the table is there."""
-        there = case.platforms.workspace(case.failure.target).table_exists(memo["table"])
-        return Look(DONE, f"table {memo['table']} is there") if there else Look(ABSENT)
+        """Whether the table is there, or its statement failed after all."""
+        api = case.platforms.workspace(case.failure.target)
+        if api.table_exists(memo["table"]):
+            return Look(DONE, f"table {memo['table']} is there")
+        if not memo.get("statement_id"):
+            return Look(ABSENT)
+        wrong = api.statement_failure(memo["statement_id"])
+        return Look(FAILED, wrong) if wrong else Look(PENDING, "the statement goes on")

@@ -191,7 +191,7 @@ def test_killed_while_a_playbook_is_called_it_is_not_called_again(
     place = f"workflows/{workflow('PLAYBOOK_RETRY_PIPELINE')}/"
     name = f"slow-{uuid.uuid4()}"
     world.script(
-        "faults", name=name, method="POST", path=place, times=1, delay_seconds=5, status=200
+        "faults", name=name, method="POST", path=place, times=1, delay_seconds=5, disconnect=True
     )
     alert = host.world.send("/azure-monitor", world.alert_on((pipeline, run)))
     world.until(lambda: calls(world, "PLAYBOOK_RETRY_PIPELINE", run))
