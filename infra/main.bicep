@@ -500,7 +500,7 @@ module budget 'modules/budget.bicep' = if (budgetAmount > 0 && !empty(budgetStar
 }
 
 module factories 'modules/factory.bicep' = [for factory in dataFactories: {
-  name: 'lakemend-${environmentName}-${take(factory.name, 40)}'
+  name: 'lakemend-${environmentName}-adf-${take(factory.name, 40)}'
   scope: resourceGroup(factory.subscriptionId, factory.resourceGroup)
   params: {
     factoryName: factory.name
@@ -515,7 +515,7 @@ module factories 'modules/factory.bicep' = [for factory in dataFactories: {
 }]
 
 module databricks 'modules/databricks.bicep' = [for workspace in workspaces: {
-  name: 'lakemend-${environmentName}-${take(workspace.name, 40)}'
+  name: 'lakemend-${environmentName}-dbx-${take(workspace.name, 40)}'
   scope: resourceGroup(workspace.subscriptionId, workspace.resourceGroup)
   params: {
     workspaceName: workspace.name

@@ -1,12 +1,12 @@
 """Grants Lakemend's identity in a Databricks workspace what its remedies need, and no more.
 
-    python infra/databricks/grants.py --principal <client id> --job 123 --remedy rerun
-    python infra/databricks/grants.py --principal <client id> --cluster 0821-… --remedy restart_cluster
-    python infra/databricks/grants.py --principal <client id> --job 123          # observe only
+    grants.py --principal <client id> --job 123 --remedy rerun
+    grants.py --principal <client id> --cluster 0821-… --remedy restart_cluster
+    grants.py --principal <client id> --job 123          # observe only
 
 Run by a workspace administrator. The identity must be a service principal of the workspace first:
-Settings > Identity and access > Service principals > Add, Microsoft Entra ID managed, with the client
-id that `azd env get-value LAKEMEND_IDENTITY_CLIENT_ID` prints, entitlement Workspace access.
+Settings > Identity and access > Service principals > Add, Microsoft Entra ID managed, with the
+client id that `azd env get-value LAKEMEND_IDENTITY_CLIENT_ID` prints, entitlement Workspace access.
 
 What each level allows: https://learn.microsoft.com/azure/databricks/security/auth/access-control/
 """

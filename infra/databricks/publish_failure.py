@@ -1,7 +1,7 @@
 """Tells Lakemend that this job run failed: the last task of a Databricks job.
 
-Databricks is no source of Event Grid, so the job publishes by itself. Add a task that runs this file
-with `run_if: AT_LEAST_ONE_FAILED`, dependent on all others, with these parameters:
+Databricks is no source of Event Grid, so the job publishes by itself. Add a task that runs this
+file with `run_if: AT_LEAST_ONE_FAILED`, dependent on all others, with these parameters:
 
     --topic https://<topic>.<region>-1.eventgrid.azure.net/api/events
     --tenant <tenant id> --client-id <application id> --scope <secret scope> --secret <secret name>
@@ -76,7 +76,9 @@ def publish(options: argparse.Namespace, password: str, send: Callable[..., Any]
         "Authorization": f"Bearer {token(options, password, send)}",
         "Content-Type": "application/cloudevents+json; charset=utf-8",
     }
-    send(f"{options.topic}?api-version={_API_VERSION}", json.dumps(event(options)).encode(), headers)
+    send(
+        f"{options.topic}?api-version={_API_VERSION}", json.dumps(event(options)).encode(), headers
+    )
 
 
 def sender(pause: Callable[[float], None] = time.sleep) -> Callable[..., bytes]:
@@ -139,7 +141,9 @@ def main(
     """
     options = _options(arguments)
     publish(options, secret(options.scope, options.secret), sender(pause))
-    raise SystemExit(f"run {options.run_id} was reported; this task fails so that the run stays failed")
+    raise SystemExit(
+        f"run {options.run_id} was reported; this task fails so that the run stays failed"
+    )
 
 
 if __name__ == "__main__":

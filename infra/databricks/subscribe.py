@@ -4,10 +4,10 @@
     python infra/databricks/subscribe.py --url … --job 123 --job 456
 
 Makes a notification destination (or finds the one of that name) and adds it to the jobs' failure
-notifications; what is there stays. Run by a workspace administrator, signed in as the Databricks SDK
-does it (DATABRICKS_HOST and a profile, token or Azure CLI). The sender key is asked for, or read from
-the environment variable LAKEMEND_SENDER_KEY; it travels as the password of HTTP Basic, which is all
-that a Databricks webhook can send.
+notifications; what is there stays. Run by a workspace administrator, signed in as the Databricks
+SDK does it (DATABRICKS_HOST and a profile, token or Azure CLI). The sender key is asked for, or
+read from the environment variable LAKEMEND_SENDER_KEY; it travels as the password of HTTP Basic,
+which is all that a Databricks webhook can send.
 https://learn.microsoft.com/azure/databricks/admin/workspace-settings/notification-destinations
 """
 

@@ -14,8 +14,8 @@ import tree_sitter_bicep
 from tree_sitter import Language, Node, Parser
 
 _PARSER = Parser(Language(tree_sitter_bicep.language()))
-# The grammar knows templates only. In a parameter file `param x = …` gives a value and no type, which
-# reads like a variable.
+# The grammar knows templates only. In a parameter file `param x = …` gives a value and no type,
+# which reads like a variable.
 _ASSIGNMENT = re.compile(rb"^param(?= +\w+ *=)", re.MULTILINE)
 
 
@@ -219,27 +219,29 @@ def _value(node: Node) -> Value:
     match node.type:
         case "string":
             return _string(node)
-        case "number":
-            return Plain(int(_text(node)))
-        case "boolean":
-            return Plain(_text(node) == "true")
-        case "null":
-            return Plain(None)
+        case "number" | "boolean" | "null":
+            return _plain(node)
         case "array":
             return Items([_value(c) for c in node.named_children if c.type != "comment"])
         case "object":
             return _fields(node)
-        case "for_statement" | "if_statement":
-            inner = _value(node.named_children[-1])
-            return Items([inner]) if node.type == "for_statement" else inner
-        case "parenthesized_expression":
-            return _value(node.named_children[0])
+        case "for_statement":
+            return Items([_value(node.named_children[-1])])
+        case "if_statement" | "parenthesized_expression":
+            return _value(node.named_children[-1])
         case "ternary_expression":
             return Either([_value(c) for c in node.named_children[1:]])
         case "call_expression" if _called(node) == "union":
             return Either([_value(c) for c in node.named_children[1].named_children], merged=True)
         case _:
             return Ref(_text(node), _root(node))
+
+
+def _plain(node: Node) -> Plain:
+    text = _text(node)
+    return Plain(
+        {"true": True, "false": False, "null": None}[text] if text.isalpha() else int(text)
+    )
 
 
 def _called(node: Node) -> str:

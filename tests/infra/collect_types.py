@@ -124,7 +124,9 @@ class Mcp:
     def _property(self, entry: dict[str, Any]) -> list[Any]:
         flag = _flag(entry.get("flags", ""))
         # Nobody writes what is in there; only what hangs off `properties` is read by others.
-        unseen = flag == "readonly" and entry["type"] not in _PLAIN and entry["name"] != "properties"
+        unseen = (
+            flag == "readonly" and entry["type"] not in _PLAIN and entry["name"] != "properties"
+        )
         return ["any" if unseen else self._shape(entry["type"]), flag]
 
     def _shape(self, text: str) -> Shape:
@@ -159,7 +161,7 @@ def _words(text: str) -> Shape:
 class Sdk:
     """Reads the models of one SDK, of either generation."""
 
-    def __init__(self, module: Any) -> None:  # noqa: ANN401 - any SDK's models
+    def __init__(self, module: Any) -> None:
         self._module = module
         self.types: dict[str, Any] = {}
 
@@ -169,7 +171,7 @@ class Sdk:
         body["properties"]["name"] = ["string", "required"]
         return {"source": "sdk", "body": body, "types": self.types}
 
-    def _model(self, model: Any) -> dict[str, Any]:  # noqa: ANN401 - a class
+    def _model(self, model: Any) -> dict[str, Any]:
         flat = self._old(model) if hasattr(model, "_attribute_map") else self._new(model)
         nested: dict[str, Any] = {}
         for path, shape, flag in flat:
@@ -182,14 +184,14 @@ class Sdk:
         variants = {value: self._model(each) for value, each in classes.items()}
         return {"by": key, "base": nested, "variants": variants}
 
-    def _children(self, model: Any) -> tuple[str, dict[str, Any]] | None:  # noqa: ANN401 - a class
+    def _children(self, model: Any) -> tuple[str, dict[str, Any]] | None:
         for attribute, children in vars(model).get("_subtype_map", {}).items():
             if children:
                 key = model._attribute_map[attribute]["key"].replace("\\.", ".")
                 return key, {value: getattr(self._module, c) for value, c in children.items()}
         return None
 
-    def _old(self, model: Any) -> list[tuple[list[str], Shape, str]]:  # noqa: ANN401 - a class
+    def _old(self, model: Any) -> list[tuple[list[str], Shape, str]]:
         rules = getattr(model, "_validation", {})
         found = []
         for attribute, entry in model._attribute_map.items():
@@ -197,14 +199,16 @@ class Sdk:
                 continue  # what the model has no name for
             path = [p.replace("\\", "") for p in re.split(r"(?<!\\)\.", entry["key"])]
             rule = rules.get(attribute, {})
-            flag = "readonly" if rule.get("readonly") else "required" if rule.get("required") else ""
+            flag = (
+                "readonly" if rule.get("readonly") else "required" if rule.get("required") else ""
+            )
             found.append((path, self._wire(entry["type"]), flag))
         return found
 
-    def _new(self, model: Any) -> list[tuple[list[str], Shape, str]]:  # noqa: ANN401 - a class
+    def _new(self, model: Any) -> list[tuple[list[str], Shape, str]]:
         notes: dict[str, Any] = {}
         for base in reversed(model.__mro__):
-            notes |= {k: v for k, v in vars(base).get("__annotations__", {}).items()}
+            notes |= vars(base).get("__annotations__", {})
         found = []
         for attribute, note in notes.items():
             field = getattr(model, "_attr_to_rest_field", {}).get(attribute) or _field(
@@ -229,7 +233,7 @@ class Sdk:
         plain |= {"iso-8601": "string", "duration": "string", "object": "any"}
         return plain.get(text) or self._named(text)
 
-    def _note(self, note: Any) -> Shape:  # noqa: ANN401 - a type annotation
+    def _note(self, note: Any) -> Shape:
         origin, inner = get_origin(note), get_args(note)
         if origin is Union:
             return self._either([each for each in inner if each is not type(None)])
@@ -240,7 +244,8 @@ class Sdk:
         named = note.__forward_arg__ if isinstance(note, ForwardRef) else note
         if isinstance(named, str) and named.startswith("_models."):
             return self._named(named.removeprefix("_models."))
-        return {str: "string", bool: "bool", int: "int", datetime: "string"}.get(named, "any")
+        plain: dict[Any, str] = {str: "string", bool: "bool", int: "int", datetime: "string"}
+        return plain.get(named, "any")
 
     def _either(self, notes: list[Any]) -> Shape:
         if len(notes) == 1:
@@ -261,11 +266,11 @@ class Sdk:
         return {"ref": name}
 
 
-def _optional(note: Any) -> bool:  # noqa: ANN401 - a type annotation
+def _optional(note: Any) -> bool:
     return type(None) in get_args(note)
 
 
-def _field(model: Any, attribute: str) -> Any:  # noqa: ANN401 - a class
+def _field(model: Any, attribute: str) -> Any:
     for base in model.__mro__:
         found = vars(base).get(attribute)
         if hasattr(found, "_rest_name_input"):
@@ -321,14 +326,14 @@ def _pruned(compact: dict[str, Any]) -> dict[str, Any]:
     return {**compact, "body": _cut(compact["body"], near), "types": types}
 
 
-def _refs(tree: Any) -> set[str]:  # noqa: ANN401 - JSON
+def _refs(tree: Any) -> set[str]:
     if isinstance(tree, dict):
         own = {tree["ref"]} if isinstance(tree.get("ref"), str) else set()
         return own.union(*(_refs(value) for value in tree.values()))
     return set().union(*(_refs(value) for value in tree)) if isinstance(tree, list) else set()
 
 
-def _cut(tree: Any, near: set[str]) -> Any:  # noqa: ANN401 - JSON
+def _cut(tree: Any, near: set[str]) -> Any:
     if isinstance(tree, dict):
         if isinstance(tree.get("ref"), str):
             return tree if tree["ref"] in near else "any"
@@ -336,14 +341,15 @@ def _cut(tree: Any, near: set[str]) -> Any:  # noqa: ANN401 - JSON
     return [_cut(value, near) for value in tree] if isinstance(tree, list) else tree
 
 
+def _packed(tree: Any) -> str:
+    return json.dumps(tree, separators=(",", ":"), sort_keys=True)
+
+
 def main(arguments: list[str]) -> None:
     """Read from one source and merge into the test data."""
     known: dict[str, Any] = json.loads(OUT.read_text("utf-8")) if OUT.exists() else {}
     known |= _from_mcp(arguments[1]) if arguments[0] == "mcp" else _from_sdks()
-    lines = [
-        f"{json.dumps(key)}: {json.dumps(_pruned(known[key]), separators=(',', ':'), sort_keys=True)}"
-        for key in sorted(known)
-    ]
+    lines = [f"{json.dumps(key)}: {_packed(_pruned(known[key]))}" for key in sorted(known)]
     OUT.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
     sys.stdout.write(f"{len(known)} types\n")
 

@@ -1,4 +1,4 @@
-"""What must hold of every resource, whatever the environment: one list of rules, each a problem text."""
+"""What must hold of every resource, whatever the environment: one list of rules."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def check(example: AbstractSet[str], set_by_bicep: AbstractSet[str], prose: str)
     """What is missing or too much, one text each."""
     nobody = example - set_by_bicep - set(LOCAL_ONLY)
     problems = [
-        f"{name}: nobody sets it (`settings` in modules/function.bicep, or LOCAL_ONLY with a reason)"
+        f"{name}: nobody sets it (`settings` in function.bicep, or LOCAL_ONLY with a reason)"
         for name in sorted(nobody)
     ]
     problems += [

@@ -41,7 +41,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def job(client: WorkspaceClient, **settings: Any) -> int:
     body = {"name": "nightly", **settings}
-    return int(client.api_client.do("POST", "/api/2.2/jobs/create", body=body)["job_id"])  # type: ignore[call-overload, index, arg-type]
+    return int(client.api_client.do("POST", "/api/2.2/jobs/create", body=body)["job_id"])
 
 
 def on_failure(client: WorkspaceClient, job_id: int) -> list[str]:

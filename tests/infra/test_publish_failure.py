@@ -40,7 +40,7 @@ class Cloud(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Cloud
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.paths.append(self.path)
         if self.path.endswith("/oauth2/v2.0/token"):

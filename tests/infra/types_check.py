@@ -78,7 +78,7 @@ class _Checker:
             return self._variant(value, variant, place)
         return {**variant, "properties": kind["base"] | variant["properties"]}, ""
 
-    def value(self, value: Value, shape: Any, place: str, *, complete: bool) -> Iterator[str]:  # noqa: PLR0912 - one branch a shape
+    def value(self, value: Value, shape: Any, place: str, *, complete: bool) -> Iterator[str]:
         if isinstance(value, Either):
             for option in value.options:
                 whole = complete and not value.merged
@@ -87,21 +87,26 @@ class _Checker:
             yield from self._reference(value, shape, place, complete=complete)
         elif shape == "any" or value == Plain(None):
             return
-        elif isinstance(shape, dict) and ("ref" in shape or "object" in shape):
-            kind = {"properties": shape["object"]} if "object" in shape else None
-            kind = kind or self._types[shape["ref"]]
-            if isinstance(value, Fields):
-                yield from self.object(value, kind, place, complete=complete)
-            else:
-                yield f"{place}: expected an object"
-        elif isinstance(shape, dict) and "array" in shape:
+        elif isinstance(shape, dict) and "enum" not in shape:
+            yield from self._nested(value, shape, place, complete=complete)
+        elif problem := _scalar(value, shape):
+            yield f"{place}: {problem}"
+
+    def _nested(
+        self, value: Value, shape: dict[str, Any], place: str, *, complete: bool
+    ) -> Iterator[str]:
+        if "array" in shape:
             if not isinstance(value, Items):
                 yield f"{place}: expected an array"
                 return
             for index, item in enumerate(value.items):
                 yield from self.value(item, shape["array"], f"{place}[{index}]", complete=complete)
-        elif problem := _scalar(value, shape):
-            yield f"{place}: {problem}"
+            return
+        if not isinstance(value, Fields):
+            yield f"{place}: expected an object"
+            return
+        inner = {"properties": shape["object"]} if "object" in shape else self._types[shape["ref"]]
+        yield from self.object(value, inner, place, complete=complete)
 
     def _reference(self, value: Ref, shape: Any, place: str, *, complete: bool) -> Iterator[str]:
         if value.text in self._file.variables:
@@ -203,7 +208,11 @@ def check_values(
         elif problem := _unfit(value, parameter.type):
             yield f"{place}.{name}: {problem}"
         allowed = parameter.decorators.get("allowed")
-        words = [v.text for v in allowed[0].items if isinstance(v, Text)] if allowed and isinstance(allowed[0], Items) else []
+        words = (
+            [v.text for v in allowed[0].items if isinstance(v, Text)]
+            if allowed and isinstance(allowed[0], Items)
+            else []
+        )
         if words and isinstance(value, Text) and not value.computed and value.text not in words:
             yield f"{place}.{name}: expected one of {words}"
 
