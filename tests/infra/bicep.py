@@ -118,6 +118,9 @@ class File:
     resources: list[Resource] = field(default_factory=list)
     modules: list[Module] = field(default_factory=list)
     outputs: dict[str, Value] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    called: set[str] = field(default_factory=set)
+    loops: set[str] = field(default_factory=set)
 
     def resource(self, symbol: str) -> Resource | None:
         """The resource of that symbolic name."""
@@ -151,6 +154,8 @@ def parse(source: bytes, path: Path = Path("test.bicep")) -> File:
             line = node.start_point[0] + 1
             raise BicepError(f"{path.name}:{line}: does not parse: {_text(node)[:60]!r}")
     file = File(path, source.decode())
+    for node in _walk(root):
+        _note_name(file, node)
     decorators: dict[str, list[Value]] = {}
     for node in root.named_children:
         if node.type == "decorators":
@@ -159,6 +164,25 @@ def parse(source: bytes, path: Path = Path("test.bicep")) -> File:
         _declare(file, node, decorators)
         decorators = {}
     return file
+
+
+def _note_name(file: File, node: Node) -> None:
+    """Sort a name by what it is there for: used, called, or a loop's own."""
+    parent = node.parent
+    if node.type in {"loop_variable", "loop_enumerator"}:
+        file.loops.add(_text(node))
+    if node.type != "identifier" or parent is None or parent.type in {"type", "decorator"}:
+        return
+    first = parent.named_children[0] == node
+    if parent.type.endswith("_declaration") or parent.type == "object_property":
+        if not first:
+            file.used.add(_text(node))
+    elif parent.type == "call_expression" and first:
+        file.called.add(_text(node))
+    elif parent.type == "for_statement" and first:
+        file.loops.add(_text(node))
+    else:
+        file.used.add(_text(node))
 
 
 def _walk(node: Node) -> Iterator[Node]:

@@ -39,6 +39,10 @@ def test_modules_are_called_with_what_they_take(files: dict[Path, File]) -> None
     assert set(files) - called == alone
 
 
+def test_names_are_declared_and_used(files: dict[Path, File]) -> None:
+    assert [problem for file in files.values() for problem in types_check.check_names(file)] == []
+
+
 def test_api_versions_are_one_per_type_and_no_preview(files: dict[Path, File]) -> None:
     versions: dict[str, set[str]] = {}
     for file in files.values():
@@ -150,6 +154,20 @@ FAULTS = {
 def test_a_planted_fault_is_seen(fault: tuple[str, str, str, str], plant: Plant) -> None:
     name, good, bad, expected = fault
     assert any(expected in problem for problem in types_check.check(plant(name, good, bad)))
+
+
+NAME_FAULTS = {
+    "misspelt name": ("'${tablePrefix}${table}'", "'${tablePrefx}${table}'", "no tablePrefx"),
+    "misspelt function": ("guid(account.id", "guidd(account.id", "no function guidd"),
+    "parameter for nothing": ("param skuName string", "param sku string", "nothing uses sku"),
+}
+
+
+@pytest.mark.parametrize("fault", NAME_FAULTS.values(), ids=NAME_FAULTS)
+def test_a_planted_fault_in_a_name_is_seen(fault: tuple[str, str, str], plant: Plant) -> None:
+    good, bad, expected = fault
+    problems = types_check.check_names(plant("modules/storage.bicep", good, bad))
+    assert any(expected in problem for problem in problems), problems
 
 
 CALL_FAULTS = {

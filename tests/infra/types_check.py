@@ -13,6 +13,16 @@ from tests.infra.bicep import Either, Fields, File, Items, Module, Plain, Ref, R
 KNOWN: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "types.json").read_text())
 # What Bicep itself reads in a resource's body.
 _BICEP = frozenset({"parent", "scope", "dependsOn"})
+# Bicep's own functions, as far as they are used here.
+# https://learn.microsoft.com/azure/azure-resource-manager/bicep/bicep-functions
+FUNCTIONS = frozenset(
+    (
+        "cidrSubnet concat contains empty environment guid join json loadTextContent "
+        "readEnvironmentVariable resourceGroup resourceId string subscription "
+        "subscriptionResourceId take tenant union uniqueString "
+        "allowed description maxLength maxValue minLength minValue secure"
+    ).split()
+)
 _MEMBER = re.compile(r"\b(\w+)!?\.properties\.(\w+)")
 
 
@@ -162,6 +172,17 @@ def _property_names(kind: dict[str, Any]) -> set[str]:
     if "object" in shape:
         return set(shape["object"])
     return set(kind["types"][shape["ref"]].get("properties", {}))
+
+
+def check_names(file: File) -> list[str]:
+    """Names that nobody declared, and what is declared for nothing."""
+    symbols = {r.symbol for r in file.resources} | {m.symbol for m in file.modules}
+    declared = set(file.parameters) | set(file.variables) | symbols | file.loops
+    unknown = {f"{file.path.name}: there is no {name}" for name in file.used - declared - FUNCTIONS}
+    unknown |= {f"{file.path.name}: no function {n}" for n in file.called - FUNCTIONS}
+    idle = (set(file.parameters) | set(file.variables)) - file.used
+    idle |= {r.symbol for r in file.resources if r.existing} - file.used
+    return sorted(unknown) + sorted(f"{file.path.name}: nothing uses {name}" for name in idle)
 
 
 def check_modules(file: File, files: dict[Path, File]) -> list[str]:
