@@ -161,6 +161,10 @@ var allTags = union(tags, {
   application: 'lakemend'
 })
 
+// A module's scope is looked at even where its condition is false.
+var sourceSubscription = empty(sourceStorage.name) ? subscription().subscriptionId : sourceStorage.subscriptionId
+var sourceGroup = empty(sourceStorage.name) ? groupName : sourceStorage.resourceGroup
+
 var factoryTargets = [for factory in dataFactories: {
   kind: 'data_factory'
   name: factory.name
@@ -329,7 +333,7 @@ module scheduler 'modules/scheduler.bicep' = if (orchestrationBackend == 'schedu
 
 module source 'modules/source-reader.bicep' = if (!empty(sourceStorage.name)) {
   name: 'lakemend-source-${environmentName}'
-  scope: resourceGroup(sourceStorage.subscriptionId, sourceStorage.resourceGroup)
+  scope: resourceGroup(sourceSubscription, sourceGroup)
   params: {
     accountName: sourceStorage.name
     appPrincipalId: identity.outputs.principalId

@@ -16,12 +16,34 @@ _BICEP = frozenset({"parent", "scope", "dependsOn"})
 # Bicep's own functions, as far as they are used here.
 # https://learn.microsoft.com/azure/azure-resource-manager/bicep/bicep-functions
 FUNCTIONS = frozenset(
-    (
-        "cidrSubnet concat contains empty environment guid join json loadTextContent "
-        "readEnvironmentVariable resourceGroup resourceId string subscription "
-        "subscriptionResourceId take tenant union uniqueString "
-        "allowed description maxLength maxValue minLength minValue secure"
-    ).split()
+    {
+        "cidrSubnet",
+        "concat",
+        "contains",
+        "empty",
+        "environment",
+        "guid",
+        "join",
+        "json",
+        "loadTextContent",
+        "readEnvironmentVariable",
+        "resourceGroup",
+        "resourceId",
+        "string",
+        "subscription",
+        "subscriptionResourceId",
+        "take",
+        "tenant",
+        "union",
+        "uniqueString",
+        "allowed",
+        "description",
+        "maxLength",
+        "maxValue",
+        "minLength",
+        "minValue",
+        "secure",
+    }
 )
 _MEMBER = re.compile(r"\b(\w+)!?\.properties\.(\w+)")
 
