@@ -4,12 +4,13 @@ from sandbox.clock import Timeline
 from sandbox.databricks.access import Access
 from sandbox.databricks.clusters import Clusters
 from sandbox.databricks.clusters_api import ClustersApi
-from sandbox.databricks.errors import not_found
+from sandbox.databricks.errors import invalid_parameter, not_found
 from sandbox.databricks.jobs import Jobs
 from sandbox.databricks.jobs_api import JobsApi
 from sandbox.databricks.libraries import Libraries
 from sandbox.databricks.models import Durations
 from sandbox.databricks.node_types import NodeTypes
+from sandbox.databricks.notifications_api import NotificationsApi
 from sandbox.databricks.pipelines import Pipelines
 from sandbox.databricks.pipelines_api import PipelinesApi
 from sandbox.databricks.runs import Runs
@@ -22,6 +23,11 @@ from sandbox.ids import Ids
 from sandbox.wire import Call, Json, Route, route
 
 KINDS = {"clusters": "cluster", "jobs": "job", "pipelines": "pipeline"}
+LEVELS = {
+    "clusters": {"CAN_ATTACH_TO", "CAN_RESTART", "CAN_MANAGE"},
+    "jobs": {"CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER"},
+    "pipelines": {"CAN_VIEW", "CAN_RUN", "CAN_MANAGE", "IS_OWNER"},
+}
 
 
 class Workspace:
@@ -42,6 +48,7 @@ class Workspace:
         engine.table_exists = self.tables.has
         self.runs = Runs(self.jobs, engine, timeline, ids, durations)
         self._ids = ids
+        self._granted: dict[tuple[str, str], dict[str, Json]] = {}
 
     def routes(self) -> list[Route]:
         """Return everything that is served."""
@@ -53,7 +60,9 @@ class Workspace:
             *PipelinesApi(self.pipelines, self.access).routes(),
             *StatementsApi(self.statements, self.access).routes(),
             *TablesApi(self.tables, self.access).routes(),
+            *NotificationsApi(self._ids).routes(),
             route("GET", r"/api/2\.0/permissions/{kind}/{name}", self._permissions),
+            route("PATCH", r"/api/2\.0/permissions/{kind}/{name}", self._grant),
             route("GET", r"/api/2\.0/preview/scim/v2/Me", me),
         ]
 
@@ -67,8 +76,22 @@ class Workspace:
         return {
             "object_id": f"/{kind}/{name}",
             "object_type": KINDS[kind],
-            "access_control_list": [entry],
+            "access_control_list": [entry, *self._granted.get((kind, name), {}).values()],
         }
+
+    def _grant(self, call: Call) -> Json:
+        kind, name = call.params["kind"], call.params["name"]
+        for wanted in call.body.get("access_control_list", []):
+            level = wanted["permission_level"]
+            if level not in LEVELS.get(kind, set()):
+                raise invalid_parameter(f"{level} is not a permission level of {kind}.")
+        answer = self._permissions(call)  # refuses what is not there or out of reach
+        for wanted in call.body.get("access_control_list", []):
+            who = {k: v for k, v in wanted.items() if k != "permission_level"}
+            level = {"permission_level": wanted["permission_level"], "inherited": False}
+            entry = {**who, "all_permissions": [level]}
+            self._granted.setdefault((kind, name), {})[str(who)] = entry
+        return answer if not call.body.get("access_control_list") else self._permissions(call)
 
     def _exists(self, kind: str, name: str) -> bool:
         books = {

@@ -1,0 +1,16 @@
+// The identity that the app runs as: towards storage, vault, telemetry, Data Factory and Databricks.
+// User-assigned, so that the rights outlive the app and can be granted before it exists.
+
+param name string
+param location string
+param tags object
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: name
+  location: location
+  tags: tags
+}
+
+output id string = identity.id
+output clientId string = identity.properties.clientId
+output principalId string = identity.properties.principalId

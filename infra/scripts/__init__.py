@@ -1,0 +1,1 @@
+"""Scripts that azd and the pipeline run."""

@@ -1,0 +1,152 @@
+"""What a reviewer looks for, and proof that the rules see it when it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared.ledger.tables import ALL_TABLES
+from tests.infra import bicep, security
+from tests.infra.bicep import File, Items, Text
+from tests.infra.conftest import INFRA, Plant
+
+
+def test_nothing_is_unsafe(files: dict[Path, File]) -> None:
+    assert [problem for file in files.values() for problem in security.check(file)] == []
+
+
+def test_every_demand_and_role_is_about_something_that_is_there(files: dict[Path, File]) -> None:
+    kinds = {
+        r.type.partition("@")[0] for f in files.values() for r in f.resources if not r.existing
+    }
+    assert set(security.DEMANDS) - kinds == set()
+    sources = "".join(file.source for file in files.values())
+    assert {name for guid, name in security.ROLES.items() if guid not in sources} == set()
+
+
+def test_the_tables_are_the_ledgers(files: dict[Path, File]) -> None:
+    listed = files[INFRA / "modules" / "storage.bicep"].variables["tables"]
+    assert isinstance(listed, Items)
+    assert [t.text for t in listed.items if isinstance(t, Text)] == list(ALL_TABLES)
+
+
+def test_no_environment_acts_unasked() -> None:
+    modes = {
+        path.stem: bicep.load(path).variables["mode"] for path in INFRA.glob("env/*.bicepparam")
+    }
+    assert modes == {"dev": Text("observe"), "staging": Text("pilot"), "prod": Text("observe")}
+
+
+FAULTS = {
+    "shared key on": (
+        "modules/storage.bicep",
+        "allowSharedKeyAccess: false",
+        "allowSharedKeyAccess: true",
+        "allowSharedKeyAccess: expected False",
+    ),
+    "shared key not mentioned": (
+        "modules/storage.bicep",
+        "    allowSharedKeyAccess: false\n",
+        "",
+        "allowSharedKeyAccess: expected False",
+    ),
+    "shared key by parameter": (
+        "modules/storage.bicep",
+        "allowSharedKeyAccess: false",
+        "allowSharedKeyAccess: isPrivate",
+        "allowSharedKeyAccess: expected False",
+    ),
+    "old TLS": ("modules/storage.bicep", "'TLS1_2'", "'TLS1_0'", "expected 'TLS1_2' or 'TLS1_3'"),
+    "public blobs": (
+        "modules/storage.bicep",
+        "publicAccess: 'None'",
+        "publicAccess: 'Blob'",
+        "publicAccess: expected 'None'",
+    ),
+    "local authentication of telemetry": (
+        "modules/monitoring.bicep",
+        "DisableLocalAuth: true",
+        "DisableLocalAuth: false",
+        "DisableLocalAuth: expected True",
+    ),
+    "keys of the topic": (
+        "modules/events.bicep",
+        "disableLocalAuth: true",
+        "disableLocalAuth: false",
+        "disableLocalAuth: expected True",
+    ),
+    "dead letters without identity": (
+        "modules/event-subscription.bicep",
+        "deadLetterWithResourceIdentity",
+        "deadLetterDestination",
+        "deadLetterDestination: expected nothing",
+    ),
+    "plain HTTP": (
+        "modules/function.bicep",
+        "httpsOnly: true",
+        "httpsOnly: false",
+        "httpsOnly: expected True",
+    ),
+    "a role that is too much": (
+        "modules/storage.bicep",
+        "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+        "b24988ac-6180-42a0-ab88-20f7382dd24c",
+        "b24988ac-6180-42a0-ab88-20f7382dd24c is not a known role",
+    ),
+    "a role on the whole group": (
+        "modules/storage.bicep",
+        "  scope: account\n  properties: {\n    principalId",
+        "  properties: {\n    principalId",
+        "expected the one resource as its scope",
+    ),
+    "a custom role that writes": (
+        "modules/factory.bicep",
+        "factories/pipelines/read'",
+        "factories/pipelines/write'",
+        "may not allow Microsoft.DataFactory/factories/pipelines/write",
+    ),
+    "a wildcard": (
+        "modules/factory.bicep",
+        "factories/pipelines/read'",
+        "factories/*'",
+        "may not allow Microsoft.DataFactory/factories/*",
+    ),
+    "a secret without @secure": (
+        "modules/action-group.bicep",
+        "@secure()\n",
+        "",
+        "param senderKey: a secret, expected @secure()",
+    ),
+    "a secret with a default": (
+        "modules/action-group.bicep",
+        "param senderKey string = ''",
+        "param senderKey string = 'abc'",
+        "param senderKey: a secret must have no default",
+    ),
+    "a secret in an output": (
+        "modules/action-group.bicep",
+        "output id string = group.id",
+        "output id string = '${group.id}${senderKey}'",
+        "output id: shows a secret",
+    ),
+    "keys that are listed": (
+        "modules/storage.bicep",
+        "output id string = account.id",
+        "output id string = account.listKeys().keys[0].value",
+        "reads keys",
+    ),
+    "a secret value in a setting": (
+        "modules/function.bicep",
+        "'${vaultReference}API-KEYS)' : ''",
+        "'[{}]' : ''",
+        "API_KEYS: expected a reference to the vault",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_planted_fault_is_seen(fault: tuple[str, str, str, str], plant: Plant) -> None:
+    name, good, bad, expected = fault
+    problems = security.check(plant(name, good, bad))
+    assert any(expected in problem for problem in problems), problems
