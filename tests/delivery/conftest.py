@@ -49,14 +49,19 @@ def _session(folder: Path) -> Iterator[object]:
 
 
 def _arguments(folder: Path) -> str:
+    # Tests run many small queries once: compiling them well takes longer than running them badly.
+    java = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dderby.system.home={folder}"
     settings = {
-        "spark.ui.enabled": "false",
-        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.driver.extraJavaOptions": f"{java} -Duser.timezone=UTC",
         "spark.driver.memory": "1g",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={folder} -Duser.timezone=UTC",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.codegen.wholeStage": "false",
         "spark.sql.pipelines.execution.maxFlowRetryAttempts": "0",
+        "spark.sql.shuffle.partitions": "1",
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
     }
     return " ".join(f'--conf "{name}={value}"' for name, value in settings.items())
 
