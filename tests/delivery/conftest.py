@@ -57,6 +57,8 @@ def _arguments(folder: Path) -> str:
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.pipelines.execution.maxFlowRetryAttempts": "0",
+        "spark.sql.pipelines.execution.watchdog.minRetryTime": "1s",
+        "spark.sql.pipelines.execution.streamstate.pollingInterval": "1s",
         "spark.sql.shuffle.partitions": "1",
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),

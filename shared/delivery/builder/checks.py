@@ -46,7 +46,7 @@ def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 
         for key, inner in value.items():
             yield f"{path}.{key}".lstrip("."), key
             yield from _texts(inner, f"{path}.{key}".lstrip("."))
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for position, inner in enumerate(value):
             yield from _texts(inner, f"{path}[{position}]")
 

@@ -15,7 +15,8 @@ import unicodedata
 
 from shared.errors import InputError
 
-_MOST = 80  # characters of a made name; bronze_, quarantine_ and the like come on top
+_MOST = 35  # characters of a table: bronze_, _2 and the code around it still fit in a line
+_MOST_COLUMN = 80
 _NOT_WORD = re.compile(r"[^0-9a-z]+")
 _NOT_COLUMN = re.compile(r"[^\w]+")
 _KEY = re.compile(r"[^0-9A-Za-z]+")
@@ -95,7 +96,7 @@ def column_name(text: str) -> str:
     word = _NOT_COLUMN.sub("_", unicodedata.normalize("NFKC", text).lower()).strip("_")
     if not word:
         word = f"column_{_digest(text)}"
-    return word if len(word) <= _MOST else f"{word[: _MOST - 9]}_{_digest(text)}"
+    return word if len(word) <= _MOST_COLUMN else f"{word[: _MOST_COLUMN - 9]}_{_digest(text)}"
 
 
 def tag(text: str) -> str:

@@ -18,7 +18,7 @@ from shared.errors import InputError
 
 MAX_BYTES = 1_048_576
 _DEEPEST = 20
-_PATH = re.compile(r" - at `\$?\.?(?P<path>[^`]*)`$")
+_PATH = re.compile(r" - at (?:`key` in )?`\$?\.?(?P<path>[^`]*)`$")
 
 
 class _Loader(yaml.SafeLoader):
