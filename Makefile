@@ -33,9 +33,11 @@ lint: setup ## check style and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/python -m shared.catalog.document --check docs/catalog.md
+	@$(BIN)/python -m shared.delivery.builder.schema --check docs/medallion.schema.json
 
-catalog: setup ## write docs/catalog.md from the catalog
+catalog: setup ## write docs/catalog.md from the catalog, and the medallion's JSON schema
 	@$(BIN)/python -m shared.catalog.document docs/catalog.md
+	@$(BIN)/python -m shared.delivery.builder.schema docs/medallion.schema.json
 
 fmt: setup ## format, and mend what can be mended without thought
 	@$(BIN)/ruff format

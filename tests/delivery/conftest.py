@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,19 +32,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 
 
 def _session(folder: Path) -> Iterator[object]:
-    with warnings.catch_warnings():
-        # pyspark 4.1 with pandas 3 and Python 3.11 warns of its own inner workings.
-        warnings.simplefilter("ignore")
-        from pyspark.sql import SparkSession
+    from pyspark.sql import SparkSession
 
-        from tests.delivery.standin import Workspace
+    from tests.delivery.standin import Workspace
 
-        spark = SparkSession.builder.remote("local[2]").getOrCreate()
-        spark.conf.set("spark.sql.session.timeZone", "UTC")
+    spark = SparkSession.builder.remote("local[2]").getOrCreate()
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
     yield Workspace(spark, folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        spark.stop()
+    spark.stop()
 
 
 def _arguments(folder: Path) -> str:

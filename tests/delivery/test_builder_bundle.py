@@ -267,7 +267,8 @@ def test_permissions_quote_every_name() -> None:
 def test_roles_are_inferred_from_the_keys_and_explained() -> None:
     def one(name: str, *points: str, **more: Any) -> dict[str, Any]:
         keys = [{"columns": ["id"], "references": other} for other in points]
-        return SMALL["tables"][0] | {"name": name, "foreign_keys": keys} | more
+        found: dict[str, Any] = SMALL["tables"][0] | {"name": name, "foreign_keys": keys}
+        return found | more
 
     tables = [
         one("region"),

@@ -194,5 +194,9 @@ def test_what_is_wrong_is_told_with_the_field(text: str | bytes, field: str, par
     _refused(text, f"tables[0]{field}" if field.startswith(".") else field, part)
 
 
+def test_joiners_of_a_script_are_no_invisible_characters() -> None:
+    assert read(changed(name="\u0915\u094d\u200d\u0937")).name
+
+
 def test_conditions_may_hold_quotes_and_brackets_that_close() -> None:
     read(rule(condition="`a;b` IS NULL OR (upper('it\\'s --') = \"x;y\" AND size > 1)"))

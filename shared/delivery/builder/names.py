@@ -22,6 +22,8 @@ _NOT_COLUMN = re.compile(r"[^\w]+")
 _KEY = re.compile(r"[^0-9A-Za-z]+")
 _RESERVED_STEMS = frozenset({"con", "prn", "aux", "nul"})  # file names that Windows refuses
 _FOLDED = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "þ": "th"}
+_INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Cn", "Co"})
+_JOINERS = frozenset({"\u200c", "\u200d"})  # Persian, Hindi and others are written with them
 AUDIT = ("_source_file", "_source_modified_at", "_ingested_at", "_rescued_data")
 _OWN = frozenset({*AUDIT, "_metadata", "_message", "_source_row", "_wrong_types", "_broken_rules"})
 
@@ -34,7 +36,7 @@ def checked(name: str, field: str) -> str:
     """
     if not name.strip():
         raise InputError(field, "expected a name that is not blank")
-    if any(unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp", "Cs", "Cn", "Co"} for c in name):
+    if any(unicodedata.category(c) in _INVISIBLE and c not in _JOINERS for c in name):
         raise InputError(field, "expected a name without control or invisible characters")
     return no_substitution(name, field)
 

@@ -223,13 +223,17 @@ def _columns(character: str) -> int:
 
 def _inline(text: str) -> str:
     """A text of people in Markdown: one line, nothing of it markup."""
-    line = " ".join(text.split())
+    line = _line(text)
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~&" else c for c in line)
+
+
+def _line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _code(text: str) -> str:
     """A code span in a Markdown table, whatever the text holds."""
-    line = " ".join(text.split()).replace("|", "\\|")
+    line = _line(text).replace("|", "\\|")
     longest = max((len(run) for run in _runs(line)), default=0)
     fence = "`" * (longest + 1)
     padding = " " if longest else ""
