@@ -34,9 +34,11 @@ lint: setup ## check style and types
 	@$(BIN)/mypy
 	@$(BIN)/python -m shared.catalog.document --check docs/catalog.md
 	@$(BIN)/python -m shared.policy.document --check docs
+	@$(BIN)/python -m shared.delivery.builder.schema --check docs/medallion.schema.json
 
-catalog: setup ## write docs/catalog.md from the catalog
+catalog: setup ## write docs/catalog.md from the catalog, and the medallion's JSON schema
 	@$(BIN)/python -m shared.catalog.document docs/catalog.md
+	@$(BIN)/python -m shared.delivery.builder.schema docs/medallion.schema.json
 
 policy: setup ## write the schema and the table of docs/policy.md from the policy's model
 	@$(BIN)/python -m shared.policy.document docs

@@ -5,7 +5,16 @@ from __future__ import annotations
 import azure.functions as func
 from azure.durable_functions import DFApp
 
-from functions import approvals, healing, intake, messages, metrics, operations, sweeps
+from functions import (
+    approvals,
+    healing,
+    intake,
+    medallion,
+    messages,
+    metrics,
+    operations,
+    sweeps,
+)
 from shared.composition import current
 
 # A mistake in the settings or in a catalog of one's own is refused here, not at the first alert.
@@ -19,6 +28,7 @@ for blueprint in (
     approvals.bp,
     operations.bp,
     metrics.bp,
+    medallion.bp,
     sweeps.bp,
     messages.bp,
 ):

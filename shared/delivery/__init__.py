@@ -1,0 +1,1 @@
+"""Delivery: a pipeline from its description to green."""
