@@ -34,6 +34,9 @@ var tables = [
   'incidents'
   'audit'
   'state'
+  'messages'
+  'rollups'
+  'spend'
 ]
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
