@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +261,7 @@ def test_the_breaker_opens_half_opens_and_closes(guarded: Guarded) -> None:
     stopped_pipeline, alert = fail(world)
     stopped = world.incident_of(alert)
     assert ("escalate", "breaker_open") in decided(stopped)
-    assert "3 remediations failed" in stopped["outcome"]
+    assert "failed in 3 incidents" in stopped["outcome"]
     assert world.reruns(stopped_pipeline) == []
 
     time.sleep(3.2)  # the breaker's own time: half open now
@@ -359,7 +360,7 @@ def test_scope_by_name_and_tag(guarded: Guarded) -> None:
         job = world.job(task, tags=tags)
         world.script("databricks/outcomes", job_id=job, task_key="t", outcomes=[broken])
         run = world.job_run(job)
-        world.until(lambda run=run: world.run_ended(run))
+        world.until(partial(world.run_ended, run))
         sent = world.send("/databricks-monitor", job_alert(job, run))
         ended = world.incident_of(sent)
         assert ended["state"] == state, ended["timeline"]
