@@ -460,4 +460,4 @@ def test_members_are_let_go_when_the_probe_heals(guarded: Guarded) -> None:
     told = actions(world.incident(over[0]["incident_id"]))
     assert told.count("Storm Probed") >= 1
     assert told.count("Storm Released") == 1
-    assert over[0]["outcome"].endswith(": 8 healed, 0 not")
+    assert over[0]["outcome"] == f"{len(joined)} members: {len(joined)} healed, 0 not"
