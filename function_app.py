@@ -13,6 +13,7 @@ from functions import (
     messages,
     metrics,
     operations,
+    selftest,
     sweeps,
 )
 from shared.composition import current
@@ -30,6 +31,7 @@ for blueprint in (
     metrics.bp,
     medallion.bp,
     sweeps.bp,
+    selftest.bp,
     messages.bp,
 ):
     app.register_functions(blueprint)

@@ -196,6 +196,23 @@ def channel_test(identity: str, who: str, at: datetime) -> Message:
     )
 
 
+def selftest_silent(identity: str, why: str, at: datetime) -> Message:
+    """Alerts may not be arriving: the self-test's own one did not come back."""
+    lines = [
+        ("What happened", f"the self-test {identity} did not come back: {why}"),
+        ("What it means", "alerts may not be taken in or not be healed"),
+        ("You", "look at the app's health, its storage and PUBLIC_URL; then POST /api/selftest"),
+    ]
+    return Message(
+        message_id=f"selftest:{identity}",
+        kind=MessageKind.SELFTEST,
+        severity=Severity.CRITICAL,
+        title="Lakemend: its self-test did not come back",
+        body=_body(lines),
+        at=at,
+    )
+
+
 def _about(incident: Incident, said: _Said) -> Message:
     evidence = ("Evidence", _evidence(incident))
     return Message(

@@ -23,6 +23,7 @@ class MessageKind(StrEnum):
     STORM_OVER = "storm_over"
     DELIVERY = "delivery"
     DIGEST = "digest"
+    SELFTEST = "selftest"  # the self-test did not come back
     TEST = "test"
 
 
