@@ -237,6 +237,9 @@ def test_a_pause_stops_an_incident_in_its_backoff(guarded: Guarded) -> None:
         f"{world.base_url}/api/pause", headers={"X-API-Key": world.keys["approver"]}, timeout=30
     )
     assert lifted.status_code == 200
+    history = world.get("/api/pause").json()["history"]
+    assert [entry["who"] for entry in history] == ["approver", "approver"]
+    assert history[1]["what"].startswith("Automation paused by approver until")
     assert world.incident_of(alert)["state"] == "healed"
     assert len(world.reruns(pipeline)) == 1
 
