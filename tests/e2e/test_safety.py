@@ -218,7 +218,10 @@ def test_pilot_asks_outside_production_and_observes_in_it(guarded: Guarded) -> N
 
 def test_a_pause_stops_an_incident_in_its_backoff(guarded: Guarded) -> None:
     world = guarded().world
-    pipeline, alert = fail(world)  # its backoff is 1.5 s
+    pipeline = world.pipeline()
+    told = {**TIMEOUT_ERROR, "message": "429 Too Many Requests. Retry-After: 6"}  # its backoff
+    run = world.failed_run(pipeline, told)
+    alert = world.send("/azure-monitor", world.alert_on((pipeline, run)))
     assert world.post("/api/pause", {"why": "release night"}, "reader").status_code == 403
     assert world.post("/api/pause", {"why": " "}, "approver").json()["field"] == "why"
     bad = {"why": "x", "until": "2020-01-01T00:00:00Z"}
