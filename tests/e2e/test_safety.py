@@ -500,6 +500,7 @@ def test_every_decision_is_written_down_and_repeated_looks_are_not(guarded: Guar
     told = {**TIMEOUT_ERROR, "message": "429 Too Many Requests. Retry-After: 4"}
     run = world.failed_run(pipeline, told)
     alert = world.send("/azure-monitor", world.alert_on((pipeline, run)))
+    world.until(lambda: (_only(world, alert)["decision"] or {}).get("kind") == "act")
     for who in ("first", "second"):
         world.post("/api/pause", {"why": f"the {who} one", "who": who}, "approver")
         world.until(partial(_held_by, world, alert, who))
