@@ -311,6 +311,25 @@ def test_twenty_decisions_race_for_a_budget_of_five(guarded: Guarded) -> None:
     assert sum(len(world.reruns(name)) for name in made) == len(healed)
 
 
+def test_a_reservation_of_its_own_is_not_held_against_an_attempt(guarded: Guarded) -> None:
+    prices = {"adf_activity_run": 0.5, "adf_integration_runtime_hour": 0.0}
+    host = guarded(cost={"usd_per_day": 1.5, "prices": prices})
+    world = host.world
+    world.post("/api/pause", {"why": "to be there before it"}, "approver")
+    pipeline, alert = fail(world)
+    held = world.until(lambda: _held(world, alert))
+    # As if it had died between its reservation and its attempt.
+    spend = Composition(host.environment).context.spend
+    assert spend.reserve(f"{held['incident_id']}/1", 1.0, 1.5)
+    headers = {"X-API-Key": world.keys["approver"]}
+    requests.delete(f"{world.base_url}/api/pause", headers=headers, timeout=30)
+
+    healed = world.incident_of(alert)
+    assert healed["state"] == "healed"
+    assert len(world.reruns(pipeline)) == 1
+    assert spend.spent(datetime.now(UTC)) == 1.0
+
+
 def test_the_blast_radius_holds_in_a_race(guarded: Guarded) -> None:
     radius = {"actions_per_hour": 3, "actions_per_hour_per_target": 2}
     world = guarded(blast_radius=radius).world
