@@ -7,6 +7,7 @@ from azure.durable_functions import DFApp
 
 from functions import (
     approvals,
+    findings,
     healing,
     intake,
     medallion,
@@ -28,6 +29,7 @@ for blueprint in (
     approvals.bp,
     operations.bp,
     metrics.bp,
+    findings.bp,
     medallion.bp,
     sweeps.bp,
     messages.bp,

@@ -34,6 +34,7 @@ var tables = [
   'incidents'
   'audit'
   'state'
+  'findings'
 ]
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {

@@ -29,9 +29,13 @@ ends:
                                          "pipelines"?, "state"? (Started), "type_properties"?}
     POST /_sandbox/adf/runs              {"factory", "pipeline", "outcome"?, "run_id"?,
                                          "parameters"?, "started_seconds_ago"?, "finished"?,
+                                         "ended_seconds_ago"? (of a finished one),
                                          "trigger"?: {"name", "type", "trigger_run_id"?},
                                          "parent_run_id"?} -> {"run_id", "trigger_run_id"}
     POST /_sandbox/adf/outcomes          {"factory", "pipeline", "outcomes", "then"?}
+    POST /_sandbox/adf/integration-runtimes
+                                         {"factory", "name", "type"? (SelfHosted), "state"?
+                                         (Online), "nodes"?: [{"nodeName", "status"}]}
     POST /_sandbox/adf/paging            {"page_size"?, "empty_first_page"?,
                                          "of"?: "runs|activities"}
 
@@ -47,7 +51,8 @@ Databricks:
     POST /_sandbox/databricks/libraries  {"rules": [{"library", "status", "message"?, "times"?}]}
     POST /_sandbox/databricks/jobs       {...settings, "job_id"?}
     POST /_sandbox/databricks/runs       {"job_id", "run_id"?, "outcome"? (with "task_key"?),
-                                         "finished"?, "started_seconds_ago"?, "run_name"?,
+                                         "finished"?, "started_seconds_ago"?,
+                                         "ended_seconds_ago"? (of a finished one), "run_name"?,
                                          "run_type"?, "trigger"?, "job_parameters"?,
                                          "notebook_params"?} -> {"run_id"}
     POST /_sandbox/databricks/outcomes   {"job_id", "task_key"? (the first task), "outcomes",

@@ -24,6 +24,7 @@ SPEED = 10.0  # of the sandbox
 QUIET = {
     "AzureWebJobs.health_sweep.Disabled": "true",
     "AzureWebJobs.recovery_sweep.Disabled": "true",
+    "AzureWebJobs.nightly_sweep.Disabled": "true",
 }
 FACTORY = (
     "/subscriptions/{subscription}/resourceGroups/{group}"
