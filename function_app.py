@@ -14,6 +14,7 @@ from functions import (
     messages,
     metrics,
     operations,
+    readiness,
     sweeps,
 )
 from shared.composition import current
@@ -30,6 +31,7 @@ for blueprint in (
     operations.bp,
     metrics.bp,
     findings.bp,
+    readiness.bp,
     medallion.bp,
     sweeps.bp,
     messages.bp,

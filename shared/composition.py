@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shared.ledger.rollups import Rollups
     from shared.ledger.tables import Storage
     from shared.monitoring.noting import Notes
+    from shared.monitoring.pipelines import Pipelines
     from shared.notify.deliver import Deliverer
     from shared.notify.links import Links
     from shared.notify.outbox import Outbox
@@ -123,6 +124,16 @@ class Composition:
             settings.targets,
             self.clock,
             settings.public_url,
+        )
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """Readiness and drift of pipelines."""
+        from shared.monitoring.pipelines import Pipelines
+
+        settings, context = self.settings, self.context
+        return Pipelines(
+            context.platforms, settings.targets, self.documents, self.redactor, self.clock
         )
 
     @cached_property

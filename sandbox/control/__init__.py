@@ -61,6 +61,7 @@ Databricks:
                                          "tables"?: [names]: selections of others are refused}
     POST /_sandbox/databricks/updates    {"pipeline_id", "outcome"?, "finished"?, "cause"?}
     POST /_sandbox/databricks/events     {"pipeline_id", "events": [{...}]} adds to the event log
+    POST /_sandbox/databricks/identity   {"pipeline_id", "run_as"} whom the pipeline runs as
     POST /_sandbox/databricks/warehouses {"warehouse_id", "state"? (RUNNING; a STOPPED one starts
                                          for a statement; DELETED ones are refused)}
     POST /_sandbox/databricks/statements {"match"? (regex, any case), "error_code"? and "message"?

@@ -43,6 +43,7 @@ class DatabricksControl:
             "pipelines": self._pipeline,
             "updates": self._update,
             "events": self._events,
+            "identity": self._identity,
         }
         return [route("POST", f"{base}/{path}", handler) for path, handler in posts.items()]
 
@@ -135,6 +136,10 @@ class DatabricksControl:
         if body.get("finished"):
             pipelines.finish(pipelines.get(body["pipeline_id"]), update)
         return {"update_id": update.update_id}
+
+    def _identity(self, call: Call) -> Json:
+        self._workspace.pipelines.get(call.body["pipeline_id"]).run_as = call.body["run_as"]
+        return {}
 
     def _events(self, call: Call) -> Json:
         pipeline = self._workspace.pipelines.get(call.body["pipeline_id"])

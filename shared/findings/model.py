@@ -11,7 +11,7 @@ from shared.ledger.tables import digest
 from shared.notify.model import Severity
 
 MAX_TEXT = 1000
-MAX_EVIDENCE = 12
+MAX_EVIDENCE = 24
 
 
 class FindingKind(StrEnum):
@@ -35,6 +35,10 @@ class FindingKind(StrEnum):
     CPU_HIGH = "cpu_high"
     COST_RISING = "cost_rising"
     STORAGE_GROWING = "storage_growing"
+
+
+# Findings whose evidence is a list of faults: another fault is news.
+LISTED = frozenset({FindingKind.NOT_READY, FindingKind.DRIFT})
 
 
 class FindingState(StrEnum):
@@ -140,10 +144,12 @@ def refreshed(finding: Finding, seen: Seen, now: datetime) -> Finding:
 
 
 def worth_telling(now: datetime, fresh: Finding, before: Finding | None) -> bool:
-    """Whether people hear of it: new, or more severe than it was; of warning or higher."""
+    """Whether people hear of it: new, more severe, or with a new fault; of warning or higher."""
     if fresh.severity is Severity.INFO or fresh.silenced(now):
         return False
-    return before is None or before.severity.rank < fresh.severity.rank
+    if before is None or before.severity.rank < fresh.severity.rank:
+        return True
+    return fresh.kind in LISTED and bool(set(fresh.evidence) - set(before.evidence))
 
 
 def _cut(text: str) -> str:

@@ -27,7 +27,7 @@ Tracks = dict[str, Track]
 Ask = Callable[[Run], list[Run]]
 
 _SCOPE = "pace"
-_ASKED_AT_ONCE = 20  # histories in one sweep of a target
+_ASKED_AT_ONCE = 40  # histories in one sweep of a target
 _ASK_AGAIN = 86_400  # seconds
 _FORGET = 21 * 86_400  # seconds without a run
 _LOOK_BACKS = (timedelta(hours=36), timedelta(days=30))

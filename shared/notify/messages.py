@@ -11,7 +11,8 @@ from datetime import datetime
 import msgspec
 
 from shared.clock import iso
-from shared.findings.model import Finding
+from shared.findings.model import LISTED, Finding
+from shared.ledger.tables import digest as digest_of
 from shared.models import EvidenceLine, Incident, Question
 from shared.notify.digest import Figures
 from shared.notify.model import MAX_BODY, MAX_TITLE, Link, Message, MessageKind, Severity
@@ -171,6 +172,8 @@ def finding_seen(finding: Finding, environment: str, owner: str = "", url: str =
         ("You", "look at it, or silence it with a reason and an end"),
     ]
     identity = f"finding:{finding.finding_id}:{finding.times}:{finding.severity.value}"
+    if finding.kind in LISTED:
+        identity += f":{digest_of('|'.join(finding.evidence), 12)}"
     words = f"Found: {finding.kind.value.replace('_', ' ')}, {finding.name} on {finding.target}"
     return Message(
         message_id=identity,

@@ -150,6 +150,10 @@ class WorkspaceApi:
         """All jobs of the workspace, without their tasks."""
         return self._paged("/api/2.2/jobs/list", "jobs", limit=100)
 
+    def jobs_with_tasks(self) -> Iterator[Row]:
+        """All jobs of the workspace with their tasks, at most 100 of each job."""
+        return self._paged("/api/2.2/jobs/list", "jobs", limit=100, expand_tasks="true")
+
     def node_types(self) -> dict[str, Row]:
         """The node types that may be taken here, by id: neither retired nor barred in the region.
 
