@@ -190,7 +190,7 @@ def _retries(target: str, feed: Feed) -> list[Seen]:
         if not again:
             continue
         kind, most = FindingKind.RETRIES_PILING_UP, max(int(t["attempt_number"]) for t in again)
-        summary = f"{run.name} is tried for the {most + 1}th time in run {run.run_id}"
+        summary = f"{run.name} is at attempt {most + 1} in run {run.run_id}"
         evidence = tuple(sorted({f"task {task.get('task_key')}" for task in again}))
         found[run.resource] = _warning(kind, target, run.resource, run.name, summary, evidence)
     return list(found.values())

@@ -170,8 +170,8 @@ def _has_timeout(job: Row) -> bool:
 
 def _retries(subject: Subject) -> Answer:
     """Development mode repeats nothing; outside of it the pipeline repeats updates by itself."""
-    raw = str((subject.spec.get("configuration") or {}).get(_MAX_UPDATE_RETRIES) or "")
-    if raw == "0":
+    raw = (subject.spec.get("configuration") or {}).get(_MAX_UPDATE_RETRIES)
+    if str(raw) == "0":
         return False, f"{_MAX_UPDATE_RETRIES} is 0"
     endless = [_job_name(j) for j in subject.jobs if any(_endless(t) for t in j.get("tasks") or [])]
     return not endless, f"tasks of {', '.join(endless)} retry for ever" if endless else "bounded"
