@@ -16,6 +16,7 @@ from functions import (
     operations,
     readiness,
     sweeps,
+    watching,
 )
 from shared.composition import current
 
@@ -34,6 +35,7 @@ for blueprint in (
     readiness.bp,
     medallion.bp,
     sweeps.bp,
+    watching.bp,
     messages.bp,
 ):
     app.register_functions(blueprint)

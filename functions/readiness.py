@@ -1,9 +1,7 @@
-"""Production readiness of pipelines: the report, the accepted baseline, the nightly sweep."""
+"""Production readiness of pipelines: the report, and the accepted baseline."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from shared.monitoring.pipelines import Deployed, Report
 
 bp = df.Blueprint()
-log = logging.getLogger("lakemend.readiness")
 
 
 @bp.route(route="api/pipelines/{name}/readiness", methods=["GET"])
@@ -101,17 +98,3 @@ def _view(report: Report) -> dict[str, Any]:
         "baseline": baseline,
         "checks": msgspec.to_builtins(report.checks),
     }
-
-
-@bp.timer_trigger(schedule="0 15 2 * * *", arg_name="timer", run_on_startup=False)
-async def nightly_sweep(timer: func.TimerRequest) -> None:
-    """Every night: readiness and drift of all pipelines; only what changed is told."""
-    del timer
-    try:
-        new = await asyncio.to_thread(lambda: current().notes.take(current().pipelines.sweep()))
-    except LedgerUnavailable:
-        log.warning("storage does not answer; readiness is looked at tomorrow")
-    except Exception:  # nobody waits for it, and the host must not count it as its own trouble
-        log.exception("the nightly sweep ended early")
-    else:
-        log.info("the nightly sweep has %s new findings", new)

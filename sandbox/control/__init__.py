@@ -65,7 +65,11 @@ Databricks:
     POST /_sandbox/databricks/warehouses {"warehouse_id", "state"? (RUNNING; a STOPPED one starts
                                          for a statement; DELETED ones are refused)}
     POST /_sandbox/databricks/statements {"match"? (regex, any case), "error_code"? and "message"?
-                                         (it fails), "duration_seconds"? (0), "times"?}
+                                         (it fails), "duration_seconds"? (0), "times"?,
+                                         "columns"? and "rows"? (its result; all texts)}
+    POST /_sandbox/databricks/access-tokens
+                                         {"tokens": [{"token_id", "comment"?, "expiry_time"?
+                                         (milliseconds, -1 for never)}]}: the caller's own
     POST /_sandbox/databricks/tables     {"full_name": "catalog.schema.table"}
 
 An entry of on_start is "RUNNING" or {"state": "TERMINATED|ERROR", "termination_reason"?,

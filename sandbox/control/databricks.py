@@ -44,6 +44,7 @@ class DatabricksControl:
             "updates": self._update,
             "events": self._events,
             "identity": self._identity,
+            "access-tokens": self._tokens,
         }
         return [route("POST", f"{base}/{path}", handler) for path, handler in posts.items()]
 
@@ -136,6 +137,11 @@ class DatabricksControl:
         if body.get("finished"):
             pipelines.finish(pipelines.get(body["pipeline_id"]), update)
         return {"update_id": update.update_id}
+
+    def _tokens(self, call: Call) -> Json:
+        base: Json = {"comment": "", "creation_time": 0, "expiry_time": -1}
+        self._workspace.own_tokens = [{**base, **token} for token in call.body["tokens"]]
+        return {}
 
     def _identity(self, call: Call) -> Json:
         self._workspace.pipelines.get(call.body["pipeline_id"]).run_as = call.body["run_as"]

@@ -23,7 +23,6 @@ class FindingKind(StrEnum):
     MISSING_RUNS = "missing_runs"
     QUEUE_GROWING = "queue_growing"
     RETRIES_PILING_UP = "retries_piling_up"
-    QUALITY_FALLING = "quality_falling"
     CLUSTER_DOWN = "cluster_down"
     RUNTIME_OFFLINE = "runtime_offline"
     NOT_READY = "not_ready"
@@ -34,7 +33,7 @@ class FindingKind(StrEnum):
     MEMORY_HIGH = "memory_high"
     CPU_HIGH = "cpu_high"
     COST_RISING = "cost_rising"
-    STORAGE_GROWING = "storage_growing"
+    DISK_FILLING = "disk_filling"
 
 
 # Findings whose evidence is a list of faults: another fault is news.

@@ -247,7 +247,9 @@ _WANTED_ON = frozenset(
 
 def _identity(subject: Subject) -> Answer:
     """An application id, or a name without an @, is a service principal."""
-    run_as = [subject.run_as, *(_job_identity(job) for job in subject.jobs)]
+    run_as = [n for n in (subject.run_as, *map(_job_identity, subject.jobs)) if n]
+    if not run_as:
+        return None, "the platform does not tell"
     people = sorted({name for name in run_as if "@" in name})
     return not people, f"runs as {', '.join(people)}" if people else "runs as a service principal"
 

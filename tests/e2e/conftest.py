@@ -25,6 +25,7 @@ QUIET = {
     "AzureWebJobs.health_sweep.Disabled": "true",
     "AzureWebJobs.recovery_sweep.Disabled": "true",
     "AzureWebJobs.nightly_sweep.Disabled": "true",
+    "AzureWebJobs.ceilings_sweep.Disabled": "true",
 }
 FACTORY = (
     "/subscriptions/{subscription}/resourceGroups/{group}"

@@ -107,7 +107,7 @@ def test_each_fault_is_named_and_the_repaired_pipeline_is_clean(start_host: Star
     edit(world, pipeline_id, {"name": name, **GOOD})
     grant(world, pipeline_id)
     world.script("databricks/identity", pipeline_id=pipeline_id, run_as="a1b2-service-principal")
-    settings = {
+    settings: Json = {
         "name": "nightly",
         "timeout_seconds": 7200,
         "max_concurrent_runs": 1,
