@@ -15,6 +15,7 @@ from functions import (
     metrics,
     operations,
     readiness,
+    selftest,
     sweeps,
     watching,
 )
@@ -36,6 +37,7 @@ for blueprint in (
     medallion.bp,
     sweeps.bp,
     watching.bp,
+    selftest.bp,
     messages.bp,
 ):
     app.register_functions(blueprint)

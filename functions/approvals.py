@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.approvals")
 
+AUTOMATION = "automation"  # the timeline of what is about everything
 _MAX_TEXT = 1000
+_MOST_HISTORY = 20
 _MOST_MINUTES = 60 * 24 * 31
 
 
@@ -171,14 +173,18 @@ def read_pause(req: func.HttpRequest) -> func.HttpResponse:
         return known
     context = current().context
     try:
-        pause = context.pauses.current()
+        pause, paused = context.pauses.current(), bool(context.paused())
+        history = context.audit.timeline(AUTOMATION)[-_MOST_HISTORY:]
     except LedgerUnavailable as error:
         return unavailable(error)
-    return answer(
-        200,
-        {"paused": bool(context.paused()), "enabled": context.settings.enabled}
-        | {"pause": pause, "mode": context.policy.mode.value},
-    )
+    body = {
+        "paused": paused,
+        "enabled": context.settings.enabled,
+        "mode": context.policy.mode.value,
+        "pause": pause,
+        "history": [{"at": e.at, "who": e.actor, "what": e.summary} for e in reversed(history)],
+    }
+    return answer(200, body)
 
 
 @bp.route(route="api/pause", methods=["POST", "DELETE"])
@@ -234,7 +240,7 @@ def _until(body: _PauseBody) -> datetime | None:
 def _note(action: Action, by: str, words: str) -> None:
     """Pauses are about everything: they have a timeline of their own."""
     context = current().context
-    context.audit.append("automation", [context.entry(action, words, actor=by)])
+    context.audit.append(AUTOMATION, [context.entry(action, words, actor=by)])
 
 
 def _now() -> datetime:

@@ -57,6 +57,15 @@ param rerunsTriggers bool
 @description('A catalog of your own, inside the deployed package; empty for the shipped one.')
 param catalogPath string
 
+@description('A policy of your own, inside the deployed package; empty for the ready one of the mode.')
+param policyPath string
+
+@description('Names of pipelines and jobs, with commas between, that may run twice without harm.')
+param rerunnable string
+
+@description('Ceiling of a day\'s estimated cost in USD; empty for the policy\'s.')
+param maxCostUsd string
+
 param packageIndexUrl string
 param playbookHosts string
 
@@ -370,6 +379,9 @@ module app 'modules/function.bicep' = {
     tablePrefix: tablePrefix
     environmentName: environmentName
     catalogPath: catalogPath
+    policyPath: policyPath
+    rerunnable: rerunnable
+    maxCostUsd: maxCostUsd
     packageIndexUrl: packageIndexUrl
     playbookHosts: playbookHosts
     sourceStorageUrl: empty(sourceStorage.name) ? '' : source!.outputs.blobEndpoint

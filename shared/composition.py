@@ -247,6 +247,7 @@ class Composition:
         from shared.ledger.spend import Spend
         from shared.ledger.storms import Storms
         from shared.monitoring.inventory import Inventory
+        from shared.monitoring.selftest import SelfTests
         from shared.platforms.directory import Platforms
         from shared.remedies.registry import Phases
 
@@ -281,6 +282,7 @@ class Composition:
             storms=Storms(state, documents, clock),
             outbox=self.outbox,
             links=self.links,
+            selftests=SelfTests(documents, clock),
         )
 
 

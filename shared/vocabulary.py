@@ -205,6 +205,8 @@ class Action(StrEnum):
     ESCALATED = "Incident Escalated"
 
 
+SELFTEST = "selftest"  # the dialect of an alert that only tests the path
+
 # Playbooks by the setting that holds their URL, and whether they are for Data Factory.
 PLAYBOOKS = {
     "PLAYBOOK_RETRY_PIPELINE": True,

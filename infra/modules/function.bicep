@@ -47,6 +47,9 @@ param systemTablesWarehouseId string = ''
 param tablePrefix string
 param environmentName string
 param catalogPath string
+param policyPath string
+param rerunnable string
+param maxCostUsd string
 param packageIndexUrl string
 param playbookHosts string
 param sourceStorageUrl string
@@ -98,6 +101,11 @@ var settings = {
   AUTO_REMEDIATION_ENABLED: string(enabled)
   AUTO_REMEDIATION_MAX_RETRIES: string(maxRetries)
   AUTO_REMEDIATION_MAX_WORKERS: string(maxWorkers)
+  AUTO_REMEDIATION_MAX_COST_USD: maxCostUsd
+  POLICY_PATH: policyPath
+  RERUNNABLE: rerunnable
+  APPROVAL_SIGNING_KEY: contains(vaultSettings, 'APPROVAL_SIGNING_KEY') ? '${vaultReference}APPROVAL-SIGNING-KEY)' : ''
+  NOTIFICATION_URLS: contains(vaultSettings, 'NOTIFICATION_URLS') ? '${vaultReference}NOTIFICATION-URLS)' : ''
   API_KEYS: contains(vaultSettings, 'API_KEYS') ? '${vaultReference}API-KEYS)' : ''
   APP_SERVICE_AUTH: empty(webhookClientId) ? '' : string(appRoles)
   TARGETS: targets

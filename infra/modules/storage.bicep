@@ -34,6 +34,9 @@ var tables = [
   'incidents'
   'audit'
   'state'
+  'messages'
+  'rollups'
+  'spend'
   'findings'
 ]
 

@@ -74,9 +74,8 @@ def assess(context: Context, incident: Incident) -> Assessment:
     situation = _situation(context, incident, evidence, diagnosis, options)
     decision = decide(situation)
     admission = FREE
-    if plans:
-        note_failure(context, incident, diagnosis.error_type)
     if decision.kind in {DecisionKind.ACT, DecisionKind.ASK}:
+        note_failure(context, incident, diagnosis.error_type)
         admission = admit(context, incident, diagnosis.error_type)
     if admission.held:
         situation = replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -36,6 +36,9 @@ from shared.remedies.base import Case, Plan
 from shared.remedies.registry import Phases
 from shared.settings import Settings
 from shared.vocabulary import Action
+
+if TYPE_CHECKING:
+    from shared.monitoring.selftest import SelfTests
 
 ACTOR = "lakemend"
 
@@ -81,6 +84,7 @@ class Context(msgspec.Struct, frozen=True):
     storms: Storms
     outbox: Outbox
     links: Links
+    selftests: SelfTests
 
     @property
     def timings(self) -> Timings:

@@ -242,6 +242,8 @@ def _remember(context: Context, incident: Incident, found: Assessment) -> Incide
             fresh.failed_at = fresh.failed_at or found.evidence.ended_at
             fresh.guidance = list(context.catalog.spec(found.diagnosis.error_type).guidance)
         fresh.mode = found.situation.mode.value
+        if found.option is not None:
+            fresh.estimate_usd = found.option.cost_usd
         fresh.usual_seconds, fresh.tags = incident.usual_seconds, incident.tags
         fresh.storm = found.admission.storm or fresh.storm
         if found.evidence.run_id:

@@ -21,7 +21,7 @@ from shared.ledger.claims import Claim
 from shared.ledger.incidents import new_incident_id
 from shared.models import EvidenceLine, Failure, Incident, Subject
 from shared.remedies.refresh_credential import is_own_expired
-from shared.vocabulary import Action, Disposition, FailureKind, IncidentState
+from shared.vocabulary import SELFTEST, Action, Disposition, FailureKind, IncidentState
 
 
 class Expansion(msgspec.Struct, frozen=True):
@@ -42,6 +42,8 @@ def expand(context: Context, alert_id: str, tries: int) -> Expansion:
     stored = context.alerts.get(alert_id)
     if stored is None or stored.disposition is not Disposition.ACCEPTED:
         return Expansion(_owned(context, stored))
+    if stored.alert.dialect.rpartition("/")[2] == SELFTEST:
+        return _selftest(context, stored)
     located, problems = _locate(context, stored)
     last = tries + 1 >= _tries_worth(context, stored)
     if not last and (problems or _too_few(stored, located)):
@@ -56,6 +58,13 @@ def expand(context: Context, alert_id: str, tries: int) -> Expansion:
     reason = "" if incidents else "the platform knows no failure that the alert could mean"
     context.alerts.settle(alert_id, found, reason, incidents)
     return Expansion(list(dict.fromkeys(owned)))
+
+
+def _selftest(context: Context, stored: StoredAlert) -> Expansion:
+    newest = context.selftests.came_back(stored.alert.rule)
+    words = "the self-test came back" if newest else "not the newest self-test"
+    context.alerts.settle(stored.alert_id, Disposition.IGNORED, words, [])
+    return Expansion([])
 
 
 def _owned(context: Context, stored: StoredAlert | None) -> list[str]:

@@ -60,7 +60,9 @@ def _begin(context: Context, incident: Incident) -> Step:
         return Step("diagnose")
     usage = usage_of(incident, plan, found.diagnosis.error_type, decision.remedy)
     if not _reserve(context, found, usage):
-        context.locks.release(plan.locks, incident.incident_id)
+        lent = {name for loan in incident.loans if not loan.settled for name in loan.locks}
+        free = [name for name in plan.locks if name not in lent]
+        context.locks.release(free, incident.incident_id)
         return Step("diagnose")
     attempt = _new_attempt(context, incident, plan, found)
     opened = _open_attempt(context, incident, attempt, plan)

@@ -77,12 +77,16 @@ def _too_long(context: Context, storm: Storm) -> bool:
 
 
 def _members(context: Context, storm: Storm) -> list[Incident]:
-    found = []
-    for incident_id in context.storms.members(storm, _MOST_MEMBERS):
-        incident = find(context, incident_id)
-        if incident is not None and incident.storm == storm.incident_id:
-            found.append(incident)
-    return found
+    """Failures of its kind since shortly before it, also those that have yet to join it.
+
+    Most wait for their backoff to pass before they ask whether they may go on.
+    """
+    found = (find(context, name) for name in context.storms.members(storm, _MOST_MEMBERS))
+    listed = [incident for incident in found if incident is not None]
+    begun = (storm.opened_at or context.clock.now()) - timedelta(
+        seconds=context.policy.storm.within
+    )
+    return [incident for incident in listed if incident.opened_at >= begun]
 
 
 def _declare(context: Context, target: str, error_type: str, count: int) -> None:
@@ -129,9 +133,10 @@ _GUIDANCE = [
 def _end(context: Context, storm: Storm, members: list[Incident], state: StormState) -> bool:
     if not context.storms.end(storm, state):
         return False
-    healed = sum(member.state is IncidentState.HEALED for member in members)
+    joined = [member for member in members if member.storm == storm.incident_id]
+    healed = sum(member.state is IncidentState.HEALED for member in joined)
     over = state is StormState.OVER
-    words = f"{len(members)} members: {healed} healed, {len(members) - healed} not"
+    words = f"{len(joined)} members: {healed} healed, {len(joined) - healed} not"
     closing = IncidentState.HEALED if over and healed else IncidentState.ESCALATED
 
     def change(incident: Incident) -> None:
@@ -141,5 +146,5 @@ def _end(context: Context, storm: Storm, members: list[Incident], state: StormSt
     action = Action.CLOSED if closing is IncidentState.HEALED else Action.ESCALATED
     entry = context.entry(action, f"The storm is {state.value}: {words}", "ended")
     incident = context.record(storm.incident_id, [entry], change)
-    telling.storm_over(context, incident, words, len(members), healed)
+    telling.storm_over(context, incident, words, len(joined), healed)
     return True

@@ -13,7 +13,7 @@ from shared.intake.fields import MAX_TEXT, Node, first_text
 from shared.intake.shapes import Draft, fingerprint
 from shared.models import Alert, Subject
 from shared.targets import Targets, Workspace
-from shared.vocabulary import FailureKind
+from shared.vocabulary import SELFTEST, Condition, FailureKind
 
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 _MAX_FAILURES = 100
@@ -48,6 +48,26 @@ class OwnAlert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def recognises(body: Node) -> bool:
     """Whether this is our own form."""
     return isinstance(body.value, dict) and "failures" in body.value
+
+
+def is_selftest(body: Node) -> bool:
+    """Whether this is our own self-test."""
+    return isinstance(body.value, dict) and set(body.value) == {"selftest"}
+
+
+def parse_selftest(body: Node) -> Alert:
+    """The self-test's alert: it names nothing that failed, only itself.
+
+    Raises:
+        InputError: its identity is not a short text.
+    """
+    identity = body.get("selftest").text(limit=100)
+    return Alert(
+        fingerprint=f"{SELFTEST}:{identity}",
+        dialect=SELFTEST,
+        rule=identity,
+        condition=Condition.FIRED,
+    )
 
 
 def recognises_flat(body: Node) -> bool:

@@ -122,6 +122,7 @@ def _enveloped(body: Node, targets: Targets, dialect: str, source: str, kind: st
 def _known(body: Node) -> bool:
     return (
         own.recognises(body)
+        or own.is_selftest(body)
         or azure_monitor.recognises(body)
         or body.has("operationName")
         or own.recognises_flat(body)
@@ -132,6 +133,8 @@ def _known(body: Node) -> bool:
 def _plain(body: Node, targets: Targets) -> Alert:
     if own.recognises(body):
         return own.parse(body, targets)
+    if own.is_selftest(body):
+        return own.parse_selftest(body)
     if azure_monitor.recognises(body):
         return azure_monitor.parse(body, targets)
     if body.has("operationName"):

@@ -234,6 +234,23 @@ def _counted(findings: tuple[tuple[str, int], ...]) -> str:
     return f"{total} open: {named}" if total else ""
 
 
+def selftest_silent(identity: str, why: str, at: datetime) -> Message:
+    """Alerts may not be arriving: the self-test's own one did not come back."""
+    lines = [
+        ("What happened", f"the self-test {identity} did not come back: {why}"),
+        ("What it means", "alerts may not be taken in or not be healed"),
+        ("You", "look at the app's health, its storage and PUBLIC_URL; then POST /api/selftest"),
+    ]
+    return Message(
+        message_id=f"selftest:{identity}",
+        kind=MessageKind.SELFTEST,
+        severity=Severity.CRITICAL,
+        title="Lakemend: its self-test did not come back",
+        body=_body(lines),
+        at=at,
+    )
+
+
 def _about(incident: Incident, said: _Said) -> Message:
     evidence = ("Evidence", _evidence(incident))
     return Message(

@@ -24,6 +24,7 @@ class MessageKind(StrEnum):
     DELIVERY = "delivery"
     FINDING = "finding"  # nothing failed yet
     DIGEST = "digest"
+    SELFTEST = "selftest"  # the self-test did not come back
     TEST = "test"
 
 

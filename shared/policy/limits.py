@@ -57,11 +57,10 @@ def crowded(limits: BlastRadius, overall: Log, known: int | None, key: str, thin
     touched = {act.thing for act in others} | {thing}
     if limits.percent_of_targets >= _ALL:
         return ""
-    if known is None:
+    if known is None and len(touched) > limits.percent_from:
         return "it is not known how many pipelines and jobs there are, and their share is limited"
-    share = _ALL * len(touched) / max(known, 1)
-    # One at least: a share of few is less than one.
-    if len(touched) > 1 and share > limits.percent_of_targets:
+    share = _ALL * len(touched) / max(known or 0, 1)
+    if len(touched) > limits.percent_from and share > limits.percent_of_targets:
         return (
             f"it would be {len(touched)} of {known} pipelines and jobs within an hour, "
             f"more than {limits.percent_of_targets:g} %"
@@ -138,9 +137,12 @@ def conclude(limits: BreakerLimits, log: Log, act: Act, *, healed: bool) -> str:
     log.failed = [*since(log.failed, act.at, limits.window), act][-_KEPT:]
     if log.probe == act.key:
         return _open(log, act.at, f"{log.why}; the attempt to close it failed")
-    if log.opened_at is None and len(log.failed) >= limits.failures:
-        window = limits.window / 60
-        return _open(log, act.at, f"{len(log.failed)} remediations failed within {window:g} min")
+    # By incident: one that is tried five times in vain is one failure that cannot be repaired.
+    incidents = {one.key.partition("/")[0] for one in log.failed}
+    if log.opened_at is None and len(incidents) >= limits.failures:
+        minutes = limits.window / 60
+        words = f"remediation failed in {len(incidents)} incidents within {minutes:g} min"
+        return _open(log, act.at, words)
     return ""
 
 

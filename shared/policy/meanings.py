@@ -115,15 +115,16 @@ MEANINGS: dict[str, tuple[str, str]] = {
             "limit already."
         ),
     ),
+    "blast_radius.percent_from": (
+        "As many pipelines and jobs may be acted on whatever their share.",
+        "A share of few says nothing: two of three is one bad hour, not a runaway.",
+    ),
     "breaker.failures": (
         (
-            "Failed remediations of one error type or target within `breaker.window` that open "
-            "the breaker."
+            "Incidents with a failed remediation of one error type or target within "
+            "`breaker.window` that open the breaker."
         ),
-        (
-            "One incident's attempts alone must not close the road to all others, two incidents' "
-            "may."
-        ),
+        "One incident that cannot be repaired, however often it is tried, is one of them.",
     ),
     "breaker.window": (
         "The time within which failures count.",

@@ -139,6 +139,7 @@ class BlastRadius(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     actions_per_hour: CountFromZero = 30
     actions_per_hour_per_target: CountFromZero = 6  # one pipeline, job or cluster
     percent_of_targets: Percent = 100.0  # share of the known pipelines and jobs that is acted on
+    percent_from: Count = 10  # as many may be acted on whatever their share
 
 
 class BreakerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ import msgspec
 from shared.models import Attempt, Incident
 from shared.vocabulary import DecisionKind, FailureKind, IncidentState, Reason, Verdict
 
+WOULD_ASK = "would_ask"  # observed, and production would have asked first
 NONE = "none"  # no error type was found, no remedy was chosen
 
 
@@ -20,7 +21,7 @@ class End(StrEnum):
     WOULD_HEAL = "would_heal"  # a remedy was chosen and only written down
     ESCALATED = "escalated"
     OUT_OF_SCOPE = "out_of_scope"
-    LEFT = "left"  # nothing was to be done: good already
+    LEFT = "left"  # nothing was to be done: good already, or not permitted
     CANCELLED = "cancelled"  # somebody had stopped it
 
 
@@ -73,8 +74,8 @@ def failure_moment(incident: Incident) -> datetime:
 
 
 def fact_of(incident: Incident) -> Fact | None:
-    """The fact of a closed incident, None while it is open."""
-    if not incident.state.closed:
+    """The fact of a closed incident; None while it is open, and for a storm: its members count."""
+    if not incident.state.closed or incident.failure.kind is FailureKind.STORM:
         return None
     closed_at = incident.closed_at or incident.opened_at
     decision = incident.decision
@@ -116,8 +117,9 @@ def _end(incident: Incident) -> End:
     if incident.state is IncidentState.CANCELLED:
         return End.CANCELLED
     decision = incident.decision
-    would = decision is not None and decision.kind is DecisionKind.OBSERVE and decision.remedy
-    return End.WOULD_HEAL if would else End.LEFT
+    if decision is None or decision.kind is not DecisionKind.OBSERVE or not decision.remedy:
+        return End.LEFT
+    return End.LEFT if decision.would == DecisionKind.OBSERVE else End.WOULD_HEAL
 
 
 def _attempt(attempt: Attempt) -> AttemptFact:
@@ -138,6 +140,8 @@ def _since_failure(incident: Incident, moment: datetime | None) -> float | None:
 
 
 def _question(incident: Incident) -> str:
+    if incident.decision is not None and incident.decision.would == DecisionKind.ASK:
+        return WOULD_ASK
     question = incident.question
     if question is None:
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.ledger.rollups import Status
-from shared.reporting.facts import End
+from shared.reporting.facts import WOULD_ASK, End
 from shared.reporting.metrics import Report, durations, heading, recovered, usd
 from shared.reporting.rollup import Key, Rollup, added, grouped
 from shared.reporting.window import Window
@@ -27,7 +27,7 @@ def rollout(rows: Sequence[Rollup], window: Window, status: Status | None) -> Re
             "by_error_type": _listed(grouped(rows, "error_type"), "error_type"),
         },
         "healed": total.ends.get(End.HEALED, 0),
-        "asked": {"incidents": sum(total.questions.values()), **_questions(total)},
+        "asked": {"incidents": sum(_questions(total).values()), **_questions(total)},
         "escalated": _ended(total, End.ESCALATED),
         "not_in_scope": total.ends.get(End.OUT_OF_SCOPE, 0),
         "nothing_to_do": _ended(total, End.LEFT),
@@ -41,6 +41,7 @@ def _would(row: Rollup) -> Report:
     seen = sum(by["count"] for by in later.values())
     return {
         "incidents": count,
+        "after_asking": row.questions.get(WOULD_ASK, 0),
         "recovered_later": {**later, "not_seen": count - seen},
         "estimated_cost_usd": usd(row.estimate_micros) if row.estimated else None,
         "estimated": row.estimated,
@@ -73,6 +74,6 @@ def _ended(row: Rollup, end: End) -> Report:
     }
 
 
-def _questions(row: Rollup) -> Report:
+def _questions(row: Rollup) -> dict[str, int]:
     names = ("approved", "refused", "unanswered")
     return {name: row.questions.get(name, 0) for name in names}

@@ -36,7 +36,7 @@ _KAFKA = (
     "CAST(value AS BINARY) AS value",
     "'topic' AS topic",
     "0 AS partition",
-    "0L AS offset",
+    "CAST(get_json_object(value, '$.offset') AS BIGINT) AS offset",
     "_metadata.file_modification_time AS timestamp",
 )
 

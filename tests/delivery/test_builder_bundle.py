@@ -70,8 +70,13 @@ SECRET = SMALL | {
         },
     ]
 }
+DOCUMENTED = (
+    Path("docs/medallion.md").read_text("utf-8").partition("```yaml\n")[2].partition("```")[0]
+)
 BUNDLES = {
     "example": EXAMPLE,
+    "telemetry": Path("examples/telemetry.json").read_text("utf-8"),
+    "documented": DOCUMENTED,
     "hostile": HOSTILE,
     "clusters": json.dumps(CLUSTERS),
     "continuous": json.dumps(CONTINUOUS),

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from devstack.processes import Stack, sandbox
+from devstack.processes import Ports, Stack, sandbox
 from tests.e2e.hosts import Host, StartHost
 from tests.e2e.quick_catalog import write_quick_catalog
 from tests.e2e.quick_policy import write_policy
 from tests.e2e.world import World
 
 SPEED = 10.0  # of the sandbox
+ANY_PORTS = Ports(0, 0, 0, 0, 0)  # several of these stacks run side by side
 # All hosts share one factory: one host's sweep would heal what another test's host is to heal, and
 # add to timelines that a test reads.
 QUIET = {
@@ -48,7 +49,7 @@ def stack(
     directory = tmp_path_factory.mktemp("stack")
     policy = write_policy(directory / "policy.yaml")
     quick = {"CATALOG_PATH": str(quick_catalog), "POLICY_PATH": str(policy)}
-    stack = Stack(directory, settings=quick | QUIET)
+    stack = Stack(directory, ANY_PORTS, quick | QUIET)
     stack.sandbox = sandbox(stack.ports.sandbox, directory / "sandbox.log", SPEED)
     with stack:
         yield stack

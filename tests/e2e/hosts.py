@@ -26,7 +26,8 @@ class Host:
     ) -> None:
         port = free_port(0)
         prefix = f"t{uuid.uuid4().hex[:12]}"
-        self.environment = stack.environment(**{"AUDIT_TABLE_PREFIX": prefix} | settings)
+        own = {"AUDIT_TABLE_PREFIX": prefix, "PUBLIC_URL": f"http://127.0.0.1:{port}"}
+        self.environment = stack.environment(**own | settings)
         self.prefix = prefix
         self.service: Service = devhost(port, directory / f"{prefix}.sqlite", self.environment)
         self.world = World(

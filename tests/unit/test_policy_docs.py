@@ -97,8 +97,7 @@ def test_the_reasons_of_the_order_exist() -> None:
     rows = re.findall(r"^\| \d+ \|.*\|(.*)\|$", PAGE, re.MULTILINE)
     named = {word for row in rows for word in re.findall(r"`(\w+)`", row)}
     # Those that come after a decision, not from its checks.
-    later = {"waited_too_long", "change_in_doubt", "approved"}
-    later |= {"approval_refused", "approval_expired"}
+    later = {"waited_too_long", "change_in_doubt"}
     assert named == set(Reason) - later
 
 

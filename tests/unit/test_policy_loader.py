@@ -193,7 +193,7 @@ MISTAKES = [
     ("storm:\n  probes:\n    - 0  # <-", "storm.probes.0", "> 0"),
     ("storm:\n  failures: 1  # <-", "storm.failures", ">= 2"),
     ("grace: 1m\ngrace: 2m  # <-", "grace", "stands there twice"),
-    ("? [a, b]  # <-\n: c", "", "expected a plain key"),
+    ("? [a, b]  # <-\n: c", "", "expected a name"),
     ("[mode, pilot]  # <-", "the file", "expected a mapping, got a list"),
     ("mode: !!python/name:os.system x  # <-", "", "not YAML"),
     ("grace: !!int x  # <-", "", "not YAML"),

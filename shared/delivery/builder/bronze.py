@@ -20,10 +20,11 @@ _FROM_KAFKA = (
     "concat_ws('/', topic, partition, offset) AS _source_file",
     "timestamp AS _source_modified_at",
     "current_timestamp() AS _ingested_at",
+    "offset AS _offset",
     "CAST(value AS STRING) AS _message",
 )
 
-_AUDIT = ("_source_file", "_source_modified_at", "_ingested_at", "_message")
+_AUDIT = ("_source_file", "_source_modified_at", "_ingested_at", "_offset", "_message")
 
 
 def context(table: TablePlan) -> dict[str, Any]:

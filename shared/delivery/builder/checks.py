@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date, time
@@ -30,8 +31,8 @@ def check(spec: Specification) -> None:
     Raises:
         InputError: the first thing that is wrong.
     """
-    for path, text in _texts(msgspec.to_builtins(spec), ""):
-        names.no_substitution(text, path)
+    for path, value in _scalars(msgspec.to_builtins(spec), ""):
+        _harmless(value, path)
     names.checked(spec.name, "name")
     _home(spec)
     _modes(spec)
@@ -39,16 +40,23 @@ def check(spec: Specification) -> None:
     check_tables(spec.tables)
 
 
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - any part
-    if isinstance(value, str):
+def _scalars(value: Any, path: str) -> Iterator[tuple[str, str | float]]:  # noqa: ANN401 - any part
+    if isinstance(value, str | float):
         yield path, value
     elif isinstance(value, dict):
         for key, inner in value.items():
             yield f"{path}.{key}".lstrip("."), key
-            yield from _texts(inner, f"{path}.{key}".lstrip("."))
+            yield from _scalars(inner, f"{path}.{key}".lstrip("."))
     elif isinstance(value, list | tuple):
         for position, inner in enumerate(value):
-            yield from _texts(inner, f"{path}[{position}]")
+            yield from _scalars(inner, f"{path}[{position}]")
+
+
+def _harmless(value: str | float, path: str) -> None:
+    if isinstance(value, str):
+        names.no_substitution(value, path)
+    elif not math.isfinite(value):
+        raise InputError(path, "expected a finite number")
 
 
 def _home(spec: Specification) -> None:

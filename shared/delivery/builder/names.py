@@ -25,7 +25,9 @@ _FOLDED = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", 
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Cn", "Co"})
 _JOINERS = frozenset({"\u200c", "\u200d"})  # Persian, Hindi and others are written with them
 AUDIT = ("_source_file", "_source_modified_at", "_ingested_at", "_rescued_data")
-_OWN = frozenset({*AUDIT, "_metadata", "_message", "_source_row", "_wrong_types", "_broken_rules"})
+_OWN = frozenset(
+    {*AUDIT, "_metadata", "_message", "_offset", "_source_row", "_wrong_types", "_broken_rules"}
+)
 
 
 def checked(name: str, field: str) -> str:

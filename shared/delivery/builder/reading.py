@@ -21,7 +21,11 @@ _DEEPEST = 20
 _PATH = re.compile(r" - at (?:`key` in )?`\$?\.?(?P<path>[^`]*)`$")
 
 
-class _Loader(yaml.SafeLoader):
+# libyaml's parser where PyYAML has it: eight times as fast as the one in Python.
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]  # either of the two, with one interface
     """YAML 1.2's core schema."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own attribute

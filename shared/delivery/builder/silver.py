@@ -75,7 +75,12 @@ def _about_the_source(table: TablePlan) -> list[str]:
 
 def _kept(table: TablePlan) -> list[str]:
     rescued = [] if table.table.format == "delta" else ["_rescued_data"]
-    return [*rescued, *_AUDIT]
+    return [*rescued, *_AUDIT, *_offset(table)]
+
+
+def _offset(table: TablePlan) -> list[str]:
+    """Tells messages of one millisecond apart."""
+    return ["_offset"] if table.table.format == "kafka" else []
 
 
 def _typed(field: Field) -> str:
@@ -138,7 +143,8 @@ def _rank(table: TablePlan) -> str:
     order = []
     if table.table.sequence_by:
         order.append(f"{table.by_source[table.table.sequence_by].quoted} DESC NULLS LAST")
-    order += ["_source_modified_at DESC NULLS LAST", "_ingested_at DESC NULLS LAST"]
+    arrival = ["_source_modified_at", *_offset(table), "_ingested_at"]
+    order += [f"{column} DESC NULLS LAST" for column in arrival]
     order.append(f"xxhash64({', '.join(field.quoted for field in table.ordered)})")
     keys = ", ".join(field.quoted for field in table.key)
     return f"row_number() OVER (PARTITION BY {keys} ORDER BY {', '.join(order)}) AS _rank"

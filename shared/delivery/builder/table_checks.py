@@ -21,7 +21,17 @@ _SECRET_WORDS = re.compile(
     r"password|secret|sasl\.jaas|account\.?key|token|sharedaccess", re.IGNORECASE
 )
 _KINDS = ("not_null", "min", "max", "one_of", "matches", "condition")
-_RESERVED_OPTIONS = frozenset({"path", "cloudfiles.format", "cloudfiles.schemahints"})
+_RESERVED_OPTIONS = frozenset(
+    {
+        "cloudfiles.format",
+        "cloudfiles.infercolumntypes",
+        "cloudfiles.schemaevolutionmode",
+        "cloudfiles.schemahints",
+        "path",
+        "rescueddatacolumn",
+        "subscribe",
+    }
+)
 
 
 def check_tables(tables: Sequence[Table]) -> None:
