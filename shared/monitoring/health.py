@@ -35,6 +35,7 @@ from shared.monitoring.feed import (
 from shared.monitoring.lookback import LookBacks, Window
 from shared.monitoring.noting import Look
 from shared.monitoring.paces import Paces
+from shared.monitoring.quality import Quality
 from shared.targets import DataFactory, Target
 from shared.vocabulary import Condition, FailureKind, RunState
 
@@ -67,6 +68,7 @@ class Health:
         minutes = timedelta(minutes=context.settings.sweep_lookback_minutes)
         self._look_backs = LookBacks(documents, context.clock, minutes)
         self._paces = Paces(documents, context.clock)
+        self._quality = Quality(documents)
 
     def sweep(self) -> Iterator[Swept]:
         """One target after the other.
@@ -118,10 +120,12 @@ class Health:
         every = Feed([*feed.ended, *refreshed.ended], [*feed.active, *refreshed.active])
         ask = paces.of_workspace(api, context.clock.now())
         seen = self._judged(target, every, ask)
+        failing = self._quality.looked(target, api, pipelines)
         down = judging.clusters_down(target, clusters, feed.active)
         looks = [
             Look(target, judging.RUN_KINDS, tuple(seen)),
             Look(target, frozenset({FindingKind.CLUSTER_DOWN}), tuple(down)),
+            Look(target, frozenset({FindingKind.QUALITY_FALLING}), tuple(failing)),
         ]
         windows = [(window, feed.under_way), (updates, refreshed.under_way)]
         return Swept(target, alerts, looks, windows)

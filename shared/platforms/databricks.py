@@ -285,6 +285,19 @@ class WorkspaceApi:
         )
         return list(answer.get("events") or [])
 
+    def metric_events(self, pipeline_id: str, since: str, limit: int = 250) -> list[Row]:
+        """The newest events of a pipeline that may carry figures, newest first; one page.
+
+        `since` is an ISO 8601 moment.
+        """
+        answer = self._get(
+            f"/api/2.0/pipelines/{pipeline_id}/events",
+            filter=f"level in ('INFO', 'METRICS') AND timestamp >= '{since}'",
+            order_by="timestamp desc",
+            max_results=limit,
+        )
+        return list(answer.get("events") or [])
+
     def start_update(
         self, pipeline_id: str, *, reset: list[str] | None = None, full: list[str] | None = None
     ) -> str:
