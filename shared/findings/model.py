@@ -59,7 +59,10 @@ class Silence(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a look has found now. `remedy` names what would help, if the catalog has it."""
+    """What a look has found now. `remedy` names what would help, if the catalog has it.
+
+    `run_id` is the run under way that it is about, if it is about one.
+    """
 
     kind: FindingKind
     target: str
@@ -70,6 +73,7 @@ class Seen(msgspec.Struct, frozen=True):
     evidence: tuple[str, ...] = ()
     proposal: str = ""
     remedy: str = ""
+    run_id: str = ""
 
     @property
     def finding_id(self) -> str:

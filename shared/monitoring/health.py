@@ -36,6 +36,7 @@ from shared.monitoring.lookback import LookBacks, Window
 from shared.monitoring.noting import Look
 from shared.monitoring.paces import Paces
 from shared.monitoring.quality import Quality
+from shared.platforms.data_factory import FactoryClient
 from shared.targets import DataFactory, Target
 from shared.vocabulary import Condition, FailureKind, RunState
 
@@ -45,6 +46,7 @@ Row = dict[str, Any]
 
 _WANTED_ENDS = facts.PLANNED_ENDS | {"USER_REQUEST"}
 _RUNS, _UPDATES = "runs", "updates"
+_MARGIN = timedelta(minutes=10)
 
 
 class Swept(msgspec.Struct):
@@ -102,7 +104,7 @@ class Health:
         feed = factory_feed(client, window)
         alerts = list(_failed_pipelines(context, target, feed))
         ask = paces.of_factory(client, context.clock.now())
-        seen = self._judged(target, feed, ask)
+        seen = [_with_activity(context, client, s, feed) for s in self._judged(target, feed, ask)]
         looks = [Look(target, judging.RUN_KINDS, tuple(seen)), *_runtimes(context, target)]
         return Swept(target, alerts, looks, [(window, feed.under_way)])
 
@@ -133,6 +135,20 @@ class Health:
     def _judged(self, target: str, feed: Feed, ask: Callable[[Run], list[Run]]) -> list[Seen]:
         tracks = self._paces.extended(target, feed, ask)
         return judging.judged(target, feed, tracks, self._context.clock.now())
+
+
+def _with_activity(context: Context, client: FactoryClient, seen: Seen, feed: Feed) -> Seen:
+    """What a slow run is at: the activity that has been under way longest."""
+    runs = [run for run in feed.active if run.run_id == seen.run_id]
+    if not runs:
+        return seen
+    started, now = runs[0].started, context.clock.now()
+    try:
+        rows = client.activities(seen.run_id, started - _MARGIN, now + _MARGIN)
+    except NothingChanged:  # it says enough without
+        return seen
+    line = judging.longest_activity(rows)
+    return msgspec.structs.replace(seen, evidence=(*seen.evidence, *line))
 
 
 def _runtimes(context: Context, target: str) -> list[Look]:

@@ -68,6 +68,7 @@ def _under_way(target: str, run: Run, known: Usual, took: float) -> Seen:
         (*_measure(known), f"run {run.run_id} began {iso(run.started)}", *_longest_task(run)),
         proposal,
         "rerun" if stuck else _remedy(run.kind),
+        run.run_id,
     )
 
 
@@ -95,6 +96,16 @@ def _longest_task(run: Run) -> tuple[str, ...]:
     oldest = min(tasks, key=lambda task: int(task["start_time"]))
     since = iso(from_millis(int(oldest["start_time"])))
     return (f"task {oldest.get('task_key')} under way since {since}",)
+
+
+def longest_activity(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The activity of a pipeline run that has been under way longest."""
+    going = [r for r in rows if r.get("activityRunStart") and not r.get("activityRunEnd")]
+    if not going:
+        return ()
+    oldest = min(going, key=lambda row: str(row["activityRunStart"]))
+    name, kind = oldest.get("activityName"), oldest.get("activityType")
+    return (f"activity {name} ({kind}) under way since {oldest['activityRunStart']}",)
 
 
 def _ended_runs(target: str, tracks: Tracks) -> list[Seen]:
