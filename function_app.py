@@ -7,14 +7,17 @@ from azure.durable_functions import DFApp
 
 from functions import (
     approvals,
+    findings,
     healing,
     intake,
     medallion,
     messages,
     metrics,
     operations,
+    readiness,
     selftest,
     sweeps,
+    watching,
 )
 from shared.composition import current
 
@@ -29,8 +32,11 @@ for blueprint in (
     approvals.bp,
     operations.bp,
     metrics.bp,
+    findings.bp,
+    readiness.bp,
     medallion.bp,
     sweeps.bp,
+    watching.bp,
     selftest.bp,
     messages.bp,
 ):

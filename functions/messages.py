@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import azure.durable_functions as df
 import azure.functions as func
+import msgspec
 
 from functions.http import answer, caller, unavailable
 from shared.composition import current
@@ -59,9 +60,18 @@ def digest_sweep(timer: func.TimerRequest) -> None:
         page = context.incidents.search(wanted, None, _DIGEST_INCIDENTS, _DIGEST_DAYS + 1)
         incidents = page.incidents
         counted = figures(incidents, now - timedelta(hours=24), now)
+        counted = msgspec.structs.replace(counted, findings=_findings(now))
         context.outbox.put([digest(counted, _page())])
     except LedgerUnavailable:
         log.warning("storage does not answer; the digest is tried again")
+
+
+def _findings(now: datetime) -> tuple[tuple[str, int], ...]:
+    """The findings that are open, neither resolved nor silenced, by kind."""
+    from collections import Counter
+
+    standing = current().findings.standing()
+    return tuple(Counter(f.kind.value for f in standing if not f.silenced(now)).most_common())
 
 
 def _page() -> str:

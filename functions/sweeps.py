@@ -18,6 +18,7 @@ from shared.vocabulary import IncidentState
 if TYPE_CHECKING:
     from shared.healing.context import Context
     from shared.models import Incident
+    from shared.monitoring.health import Swept
 
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.sweeps")
@@ -41,19 +42,34 @@ async def dispatch_sweep(timer: func.TimerRequest, client: df.DurableOrchestrati
 @bp.timer_trigger(schedule="30 */5 * * * *", arg_name="timer", run_on_startup=False)
 @bp.durable_client_input(client_name="client")
 async def health_sweep(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
-    """Every five minutes: what failed and no alert told becomes an alert of our own."""
-    from shared.monitoring.health import untold_failures
+    """Every five minutes: what failed and no alert told becomes an alert of our own.
 
+    What is slow, stuck or waiting becomes a finding.
+    """
     del timer
     try:
-        alerts = await asyncio.to_thread(lambda: untold_failures(current().context))
-        receipts = await current().writer.store(alerts) if alerts else []
+        await _sweep_health(client)
     except LedgerUnavailable:
         log.warning("storage does not answer; the health sweep tries again in five minutes")
-        return
-    for receipt in receipts:
-        if not receipt.duplicate:
-            await _start(client, "heal_alert", receipt.alert_id, receipt.alert_id)
+
+
+async def _sweep_health(client: df.DurableOrchestrationClient) -> None:
+    from shared.monitoring.health import Health
+
+    parts = await asyncio.to_thread(current)
+    health = await asyncio.to_thread(lambda: Health(parts.context, parts.documents))
+    targets = health.sweep()
+    while (swept := await asyncio.to_thread(next, targets, None)) is not None:
+        receipts = await parts.writer.store(swept.alerts) if swept.alerts else []
+        for receipt in receipts:
+            if not receipt.duplicate:
+                await _start(client, "heal_alert", receipt.alert_id, receipt.alert_id)
+        await asyncio.to_thread(_take, swept)
+        await asyncio.to_thread(health.done, swept)
+
+
+def _take(swept: Swept) -> None:
+    current().notes.take(swept.looks)
 
 
 @bp.timer_trigger(schedule="0 30 3 * * *", arg_name="timer", run_on_startup=False)
@@ -67,6 +83,7 @@ async def purge_sweep(timer: func.TimerRequest, client: df.DurableOrchestrationC
     counts = await asyncio.to_thread(purge, context)
     before = context.clock.now() - timedelta(days=context.settings.retention_days)
     await asyncio.to_thread(lambda: current().rollups.purge(before))
+    await asyncio.to_thread(lambda: current().findings.purge(before))
     ended = [
         OrchestrationRuntimeStatus.Completed,
         OrchestrationRuntimeStatus.Failed,

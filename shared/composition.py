@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from shared.catalog.loader import Catalog
     from shared.healing.context import Context
     from shared.ledger.alerts import Alerts
+    from shared.ledger.documents import Documents
+    from shared.ledger.findings import Findings
     from shared.ledger.group_writer import GroupWriter
     from shared.ledger.rollups import Rollups
     from shared.ledger.tables import Storage
+    from shared.monitoring.noting import Notes
+    from shared.monitoring.pipelines import Pipelines
     from shared.notify.deliver import Deliverer
     from shared.notify.links import Links
     from shared.notify.outbox import Outbox
@@ -98,6 +102,47 @@ class Composition:
         from shared.ledger.tables import ROLLUPS
 
         return Rollups(self.storage.table(ROLLUPS))
+
+    @cached_property
+    def findings(self) -> Findings:
+        """What was found before it failed."""
+        from shared.ledger.findings import Findings
+        from shared.ledger.tables import FINDINGS
+
+        return Findings(self.storage.table(FINDINGS), self.clock)
+
+    @cached_property
+    def notes(self) -> Notes:
+        """Writes findings and tells of them."""
+        from shared.monitoring.noting import Notes
+
+        settings = self.settings
+        return Notes(
+            self.findings,
+            self.outbox,
+            self.redactor,
+            settings.targets,
+            self.clock,
+            settings.public_url,
+        )
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """Readiness and drift of pipelines."""
+        from shared.monitoring.pipelines import Pipelines
+
+        settings, context = self.settings, self.context
+        return Pipelines(
+            context.platforms, settings.targets, self.documents, self.redactor, self.clock
+        )
+
+    @cached_property
+    def documents(self) -> Documents:
+        """What sweeps remember."""
+        from shared.ledger.documents import Documents
+        from shared.ledger.tables import STATE
+
+        return Documents(self.storage.table(STATE), self.clock)
 
     @cached_property
     def writer(self) -> GroupWriter:

@@ -76,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True):
     source_storage_account_url: str
     channels: tuple[routing.Channel, ...]
     notification_loopback: bool  # channels may be on this machine
+    system_tables_warehouse: str  # `<workspace>/<id>`, or the id on the first workspace
 
     def __repr__(self) -> str:
         return f"Settings(mode={self.mode!r})"  # never a secret, wherever it is printed
@@ -155,6 +156,7 @@ def load(env: Mapping[str, str]) -> Settings:
         source_storage_account_url=_endpoint(env, "SOURCE_STORAGE_ACCOUNT_URL"),
         channels=routing.channels(env.get(routing.SETTING, ""), allow_loopback=loopback),
         notification_loopback=loopback,
+        system_tables_warehouse=_warehouse(env, targets),
     )
 
 
@@ -222,6 +224,17 @@ def _app_service_auth(env: Mapping[str, str]) -> dict[str, frozenset[Scope]]:
 def _endpoint(env: Mapping[str, str], name: str) -> str:
     url = env.get(name, "")
     return check_endpoint(name, url) if url else ""
+
+
+def _warehouse(env: Mapping[str, str], targets: Targets) -> str:
+    value = env.get("SYSTEM_TABLES_WAREHOUSE_ID", "").strip()
+    name, found, identity = value.rpartition("/")
+    known = {workspace.name.lower() for workspace in targets.workspaces}
+    if value and (not identity.isalnum() or (found and name.lower() not in known)):
+        raise ConfigurationError(
+            "SYSTEM_TABLES_WAREHOUSE_ID: expected a warehouse's id, or <listed workspace>/<id>"
+        )
+    return value
 
 
 def _playbooks(env: Mapping[str, str]) -> dict[str, str]:

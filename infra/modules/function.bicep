@@ -41,6 +41,9 @@ param maxRetries int
 param maxWorkers int
 param retentionDays int
 param sweepLookbackMinutes int
+
+@description('SQL warehouse that reads the system tables: its id, or <workspace>/<id>; empty: none.')
+param systemTablesWarehouseId string = ''
 param tablePrefix string
 param environmentName string
 param catalogPath string
@@ -125,6 +128,7 @@ var settings = {
   PUBLIC_URL: 'https://${app.properties.defaultHostName}'
   MAX_ALERT_BYTES: '1048576'
   SWEEP_LOOKBACK_MINUTES: string(sweepLookbackMinutes)
+  SYSTEM_TABLES_WAREHOUSE_ID: systemTablesWarehouseId
   PYTHON_THREADPOOL_THREAD_COUNT: '16'
 }
 

@@ -37,6 +37,7 @@ var tables = [
   'messages'
   'rollups'
   'spend'
+  'findings'
 ]
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {

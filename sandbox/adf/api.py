@@ -29,6 +29,7 @@ class FactoriesApi:
         """Return what is served here."""
         run = FACTORY + r"/pipelineruns/{run_id}"
         trigger = FACTORY + r"/triggers/{trigger}"
+        runtime = FACTORY + r"/integrationRuntimes/{runtime}"
         return [
             self._route("GET", FACTORY, self._get),
             self._route("GET", FACTORY + "/pipelines", self._pipelines),
@@ -40,6 +41,8 @@ class FactoriesApi:
             self._route("POST", FACTORY + "/queryPipelineRuns", self._query_runs),
             self._route("GET", FACTORY + "/triggers", self._triggers),
             self._route("GET", trigger, self._trigger),
+            self._route("GET", FACTORY + "/integrationRuntimes", self._runtimes),
+            self._route("POST", runtime + "/getStatus", self._runtime_status),
             self._route("POST", FACTORY + "/queryTriggerRuns", self._query_triggers),
             self._route("POST", trigger + "/triggerRuns/{fired}/rerun", self._rerun_trigger),
             self._route("POST", trigger + "/triggerRuns/{fired}/cancel", self._cancel_trigger),
@@ -130,6 +133,17 @@ class FactoriesApi:
         if trigger is None:
             raise entity_unknown("trigger", name)
         return views.trigger_view(factory, trigger)
+
+    def _runtimes(self, call: Call) -> Json:
+        factory = self._factory(call)
+        return {"value": [views.runtime_view(factory, x) for x in factory.runtimes.values()]}
+
+    def _runtime_status(self, call: Call) -> Json:
+        factory, name = self._factory(call), call.params["runtime"]
+        runtime = factory.runtimes.get(name.lower())
+        if runtime is None:
+            raise entity_unknown("integrationRuntime", name)
+        return views.runtime_status_view(factory, runtime)
 
     def _cancel(self, call: Call) -> Json:
         factory = self._factory(call)

@@ -108,6 +108,16 @@ class TriggerDefinition:
     type_properties: Json
 
 
+@dataclass(frozen=True)
+class IntegrationRuntime:
+    """What activities run on; the nodes of a self-hosted one are `nodeName` and `status`."""
+
+    name: str
+    kind: str
+    state: str
+    nodes: list[Json]
+
+
 @dataclass
 class Factory:
     """One data factory."""
@@ -119,6 +129,7 @@ class Factory:
     runs: dict[str, PipelineRun] = field(default_factory=dict)
     triggers: dict[str, TriggerDefinition] = field(default_factory=dict)
     trigger_runs: dict[str, TriggerRun] = field(default_factory=dict)
+    runtimes: dict[str, IntegrationRuntime] = field(default_factory=dict)
 
     @property
     def resource_id(self) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from sandbox.adf.models import (
     ActivityRun,
     Factory,
+    IntegrationRuntime,
     PipelineDefinition,
     PipelineRun,
     TriggerDefinition,
@@ -73,6 +74,29 @@ def dependency(entry: Any) -> Json:  # noqa: ANN401 - a name or the API's own ob
     if isinstance(entry, str):
         return {"activity": entry, "dependencyConditions": ["Succeeded"]}
     return dict(entry)
+
+
+def runtime_view(factory: Factory, runtime: IntegrationRuntime) -> Json:
+    """Write an integration runtime."""
+    return {
+        "id": f"{factory.resource_id}/integrationruntimes/{runtime.name}",
+        "name": runtime.name,
+        "type": "Microsoft.DataFactory/factories/integrationruntimes",
+        "etag": "sandbox",
+        "properties": {"type": runtime.kind},
+    }
+
+
+def runtime_status_view(factory: Factory, runtime: IntegrationRuntime) -> Json:
+    """Write how an integration runtime is; only a self-hosted one has nodes."""
+    properties: Json = {
+        "type": runtime.kind,
+        "state": runtime.state,
+        "dataFactoryName": factory.name,
+    }
+    if runtime.kind == "SelfHosted":
+        properties["typeProperties"] = {"nodes": runtime.nodes}
+    return {"name": runtime.name, "properties": properties}
 
 
 def run_view(run: PipelineRun) -> Json:

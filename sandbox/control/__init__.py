@@ -29,9 +29,13 @@ ends:
                                          "pipelines"?, "state"? (Started), "type_properties"?}
     POST /_sandbox/adf/runs              {"factory", "pipeline", "outcome"?, "run_id"?,
                                          "parameters"?, "started_seconds_ago"?, "finished"?,
+                                         "ended_seconds_ago"? (of a finished one),
                                          "trigger"?: {"name", "type", "trigger_run_id"?},
                                          "parent_run_id"?} -> {"run_id", "trigger_run_id"}
     POST /_sandbox/adf/outcomes          {"factory", "pipeline", "outcomes", "then"?}
+    POST /_sandbox/adf/integration-runtimes
+                                         {"factory", "name", "type"? (SelfHosted), "state"?
+                                         (Online), "nodes"?: [{"nodeName", "status"}]}
     POST /_sandbox/adf/paging            {"page_size"?, "empty_first_page"?,
                                          "of"?: "runs|activities"}
 
@@ -47,7 +51,8 @@ Databricks:
     POST /_sandbox/databricks/libraries  {"rules": [{"library", "status", "message"?, "times"?}]}
     POST /_sandbox/databricks/jobs       {...settings, "job_id"?}
     POST /_sandbox/databricks/runs       {"job_id", "run_id"?, "outcome"? (with "task_key"?),
-                                         "finished"?, "started_seconds_ago"?, "run_name"?,
+                                         "finished"?, "started_seconds_ago"?,
+                                         "ended_seconds_ago"? (of a finished one), "run_name"?,
                                          "run_type"?, "trigger"?, "job_parameters"?,
                                          "notebook_params"?} -> {"run_id"}
     POST /_sandbox/databricks/outcomes   {"job_id", "task_key"? (the first task), "outcomes",
@@ -56,10 +61,15 @@ Databricks:
                                          "tables"?: [names]: selections of others are refused}
     POST /_sandbox/databricks/updates    {"pipeline_id", "outcome"?, "finished"?, "cause"?}
     POST /_sandbox/databricks/events     {"pipeline_id", "events": [{...}]} adds to the event log
+    POST /_sandbox/databricks/identity   {"pipeline_id", "run_as"} whom the pipeline runs as
     POST /_sandbox/databricks/warehouses {"warehouse_id", "state"? (RUNNING; a STOPPED one starts
                                          for a statement; DELETED ones are refused)}
     POST /_sandbox/databricks/statements {"match"? (regex, any case), "error_code"? and "message"?
-                                         (it fails), "duration_seconds"? (0), "times"?}
+                                         (it fails), "duration_seconds"? (0), "times"?,
+                                         "columns"? and "rows"? (its result; all texts)}
+    POST /_sandbox/databricks/access-tokens
+                                         {"tokens": [{"token_id", "comment"?, "expiry_time"?
+                                         (milliseconds, -1 for never)}]}: the caller's own
     POST /_sandbox/databricks/tables     {"full_name": "catalog.schema.table"}
 
 An entry of on_start is "RUNNING" or {"state": "TERMINATED|ERROR", "termination_reason"?,

@@ -3,6 +3,7 @@
 from sandbox.adf.factories import Factories
 from sandbox.adf.models import (
     Factory,
+    IntegrationRuntime,
     PipelineDefinition,
     PipelineRun,
     TriggerDefinition,
@@ -29,6 +30,7 @@ class AdfControl:
             route("POST", "/_sandbox/adf/runs", self._run),
             route("POST", "/_sandbox/adf/outcomes", self._outcomes),
             route("POST", "/_sandbox/adf/paging", self._paging),
+            route("POST", "/_sandbox/adf/integration-runtimes", self._runtime),
         ]
 
     def _factory(self, call: Call) -> Json:
@@ -59,6 +61,17 @@ class AdfControl:
         self._factories.named(body["factory"]).triggers[trigger.name.lower()] = trigger
         return {}
 
+    def _runtime(self, call: Call) -> Json:
+        body = call.body
+        runtime = IntegrationRuntime(
+            body["name"],
+            body.get("type", "SelfHosted"),
+            body.get("state", "Online"),
+            body.get("nodes", []),
+        )
+        self._factories.named(body["factory"]).runtimes[runtime.name.lower()] = runtime
+        return {}
+
     def _outcomes(self, call: Call) -> Json:
         factory = self._factories.named(call.body["factory"])
         pipeline = factory.pipelines[call.body["pipeline"].lower()]
@@ -84,7 +97,8 @@ class AdfControl:
         self._connect(factory, run, body)
         if body.get("finished"):
             engine.finish(factory, run)
-        backdate(run, body.get("started_seconds_ago", 0))
+        ago = body.get("ended_seconds_ago", 0) if run.over() else 0
+        backdate(run, body.get("started_seconds_ago", 0), ago)
         return {"run_id": run.run_id, "trigger_run_id": run.trigger_run_id}
 
     def _connect(self, factory: Factory, run: PipelineRun, body: Json) -> None:
@@ -104,8 +118,14 @@ class AdfControl:
         run.invoked_by = {"id": fired_id, "name": name, "invokedByType": kind}
 
 
-def backdate(run: PipelineRun, seconds: float) -> None:
-    """Move a run's beginning into the past."""
-    run.started -= seconds
+def backdate(run: PipelineRun, began: float, ended: float = 0) -> None:
+    """Move a run's beginning, and its end if it has one, so many seconds into the past."""
+    run.started -= began
     for activity in run.activities:
-        activity.started -= seconds
+        activity.started -= began
+    if not ended or run.ended is None:
+        return
+    run.ended -= ended
+    run.last_updated -= ended
+    for activity in run.activities:
+        activity.ended = None if activity.ended is None else activity.ended - ended

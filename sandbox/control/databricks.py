@@ -43,6 +43,8 @@ class DatabricksControl:
             "pipelines": self._pipeline,
             "updates": self._update,
             "events": self._events,
+            "identity": self._identity,
+            "access-tokens": self._tokens,
         }
         return [route("POST", f"{base}/{path}", handler) for path, handler in posts.items()]
 
@@ -115,6 +117,7 @@ class DatabricksControl:
         run.start_time -= round(body.get("started_seconds_ago", 0) * 1000)
         if body.get("finished"):
             runs.finish(run, endings(job, run))
+            move_end(run, body.get("ended_seconds_ago", 0))
         else:
             runs.launch(run)
         return {"run_id": run.run_id, "task_run_ids": {t.task_key: t.run_id for t in run.tasks}}
@@ -135,11 +138,28 @@ class DatabricksControl:
             pipelines.finish(pipelines.get(body["pipeline_id"]), update)
         return {"update_id": update.update_id}
 
+    def _tokens(self, call: Call) -> Json:
+        base: Json = {"comment": "", "creation_time": 0, "expiry_time": -1}
+        self._workspace.own_tokens = [{**base, **token} for token in call.body["tokens"]]
+        return {}
+
+    def _identity(self, call: Call) -> Json:
+        self._workspace.pipelines.get(call.body["pipeline_id"]).run_as = call.body["run_as"]
+        return {}
+
     def _events(self, call: Call) -> Json:
         pipeline = self._workspace.pipelines.get(call.body["pipeline_id"])
         for event in call.body["events"]:
             self._workspace.pipelines.record(pipeline, event)
         return {}
+
+
+def move_end(run: JobRun, seconds: float) -> None:
+    """Let a run that is over have ended so many seconds ago."""
+    millis = round(seconds * 1000)
+    run.end_time -= millis
+    for task in run.tasks:
+        task.end_time -= millis
 
 
 def fate(entry: str | Json) -> Json:

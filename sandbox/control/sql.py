@@ -34,7 +34,14 @@ class SqlControl:
         if "error_code" in body:
             error = {"error_code": body["error_code"], "message": body.get("message", "")}
         pattern = re.compile(body.get("match", ""), re.IGNORECASE | re.DOTALL)
-        rule = StatementRule(pattern, error, body.get("duration_seconds", 0.0), body.get("times"))
+        rule = StatementRule(
+            pattern,
+            error,
+            body.get("duration_seconds", 0.0),
+            body.get("times"),
+            body.get("columns", []),
+            body.get("rows", []),
+        )
         self._statements.rules.append(rule)
         return {}
 

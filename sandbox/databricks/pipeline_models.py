@@ -43,6 +43,7 @@ class Pipeline:
     events: list[Json] = field(default_factory=list)
     script: Script = field(default_factory=lambda: Script(COMPLETED))
     tables: list[str] | None = None
+    run_as: str = "sandbox@example.com"
 
     def active_update(self) -> Update | None:
         """Return the update that is going on."""

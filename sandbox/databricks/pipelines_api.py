@@ -145,7 +145,7 @@ def list_view(pipeline: Pipeline) -> Json:
         "state": pipeline.state(),
         "health": "UNHEALTHY" if pipeline.state() == "FAILED" else "HEALTHY",
         "creator_user_name": "sandbox@example.com",
-        "run_as_user_name": "sandbox@example.com",
+        "run_as_user_name": pipeline.run_as,
         "latest_updates": latest,
     }
 

@@ -28,6 +28,8 @@ class StatementRule:
     error: Json | None
     duration_seconds: float
     times: int | None
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str | None]] = field(default_factory=list)
 
 
 @dataclass
@@ -41,7 +43,8 @@ class Statement:
     state: str = "PENDING"
     error: Json | None = None
     sql_state: str | None = None
-    rows: list[list[str]] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str | None]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -148,7 +151,10 @@ class Statements:
             return
         if create is not None and not (there and create.tolerant):
             self._tables.add(create.full_name)
-        statement.rows = [["1"]] if is_select_1(statement.text) else []
+        if statement.rule is not None and statement.rule.columns:
+            statement.columns, statement.rows = statement.rule.columns, statement.rule.rows
+        elif is_select_1(statement.text):
+            statement.columns, statement.rows = ["1"], [["1"]]
         statement.state = "SUCCEEDED"
 
 

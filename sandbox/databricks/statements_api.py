@@ -5,8 +5,6 @@ from sandbox.databricks.requests import need
 from sandbox.databricks.statements import Statement, Statements, read_late, read_wait
 from sandbox.wire import Call, Json, Route, route
 
-ONE: Json = {"name": "1", "position": 0, "type_name": "INT", "type_text": "INT"}
-
 
 class StatementsApi:
     """Answers for statements."""
@@ -54,22 +52,32 @@ def statement_view(statement: Statement) -> Json:
     if statement.sql_state is not None:
         status["sql_state"] = statement.sql_state
     view: Json = {"statement_id": statement.statement_id, "status": status}
-    return {**view, **result_view(statement.rows)} if statement.state == "SUCCEEDED" else view
+    return (
+        {**view, **result_view(statement.columns, statement.rows)}
+        if statement.state == "SUCCEEDED"
+        else view
+    )
 
 
-def result_view(rows: list[list[str]]) -> Json:
+def result_view(names: list[str], rows: list[list[str | None]]) -> Json:
     """Write manifest and first chunk of a result; there never is a second one."""
-    columns = [ONE] if rows else []
+    columns = [column_view(position, name) for position, name in enumerate(names)]
     count = {"row_offset": 0, "row_count": len(rows)}
     schema: Json = {"column_count": len(columns), "columns": columns}
     manifest: Json = {
         "format": "JSON_ARRAY",
-        "schema": schema,
-        "total_chunk_count": len(columns),
+        "schema": schema if columns else {"column_count": 0},
+        "total_chunk_count": 1 if columns else 0,
         "total_row_count": len(rows),
         "truncated": False,
     }
-    if not rows:
-        return {"manifest": {**manifest, "schema": {"column_count": 0}}, "result": {}}
+    if not columns:
+        return {"manifest": manifest, "result": {}}
     manifest["chunks"] = [{"chunk_index": 0, **count}]
     return {"manifest": manifest, "result": {"chunk_index": 0, **count, "data_array": rows}}
+
+
+def column_view(position: int, name: str) -> Json:
+    """Write a column; only that of SELECT 1 is no text."""
+    kind = "INT" if name == "1" else "STRING"
+    return {"name": name, "position": position, "type_name": kind, "type_text": kind}

@@ -47,6 +47,7 @@ class Workspace:
         engine = TaskEngine(self.clusters, self.libraries, self.pipelines, timeline, durations)
         engine.table_exists = self.tables.has
         self.runs = Runs(self.jobs, engine, timeline, ids, durations)
+        self.own_tokens: list[Json] = []
         self._ids = ids
         self._granted: dict[tuple[str, str], dict[str, Json]] = {}
 
@@ -64,7 +65,13 @@ class Workspace:
             route("GET", r"/api/2\.0/permissions/{kind}/{name}", self._permissions),
             route("PATCH", r"/api/2\.0/permissions/{kind}/{name}", self._grant),
             route("GET", r"/api/2\.0/preview/scim/v2/Me", me),
+            route("GET", r"/api/2\.0/token/list", self._tokens),
         ]
+
+    def _tokens(self, call: Call) -> Json:
+        """Write the caller's own tokens; without one the field is left out, as the API does."""
+        del call
+        return {"token_infos": self.own_tokens} if self.own_tokens else {}
 
     def _permissions(self, call: Call) -> Json:
         kind, name = call.params["kind"], call.params["name"]

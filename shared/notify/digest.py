@@ -27,6 +27,7 @@ class Figures(msgspec.Struct, frozen=True):
     by_type: tuple[tuple[str, int], ...] = ()
     slowest: tuple[tuple[str, float], ...] = ()
     cost_usd: float = 0.0
+    findings: tuple[tuple[str, int], ...] = ()  # open ones by kind
 
 
 def figures(incidents: Iterable[Incident], since: datetime, until: datetime) -> Figures:

@@ -11,6 +11,8 @@ from datetime import datetime
 import msgspec
 
 from shared.clock import iso
+from shared.findings.model import LISTED, Finding
+from shared.ledger.tables import digest as digest_of
 from shared.models import EvidenceLine, Incident, Question
 from shared.notify.digest import Figures
 from shared.notify.model import MAX_BODY, MAX_TITLE, Link, Message, MessageKind, Severity
@@ -160,6 +162,34 @@ def delivery_result(  # noqa: PLR0913 - one keyword per fact that is told
     )
 
 
+def finding_seen(finding: Finding, environment: str, owner: str = "", url: str = "") -> Message:
+    """Something was found that is not a failure yet; again when it comes back or gets worse."""
+    lines = [
+        ("Found", finding.summary),
+        ("Where", f"{finding.name} on {finding.target}"),
+        ("Evidence", "; ".join(finding.evidence)),
+        ("Would help", finding.proposal),
+        ("You", "look at it, or silence it with a reason and an end"),
+    ]
+    identity = f"finding:{finding.finding_id}:{finding.times}:{finding.severity.value}"
+    if finding.kind in LISTED:
+        identity += f":{digest_of('|'.join(finding.evidence), 12)}"
+    words = f"Found: {finding.kind.value.replace('_', ' ')}, {finding.name} on {finding.target}"
+    return Message(
+        message_id=identity,
+        kind=MessageKind.FINDING,
+        severity=finding.severity,
+        title=_cut(_line(words), MAX_TITLE),
+        body=_body(lines),
+        at=finding.last_seen,
+        group=f"finding:{finding.kind.value}:{finding.target}",
+        environment=environment,
+        owner=owner,
+        target=finding.target,
+        url=url,
+    )
+
+
 def digest(figures: Figures, url: str = "") -> Message:
     """The last 24 hours in figures; one a day, to everybody."""
     total = figures.healed + figures.escalated + figures.observed + figures.cancelled
@@ -168,6 +198,7 @@ def digest(figures: Figures, url: str = "") -> Message:
     lines = [
         ("Closed", f"{total}: {closed_as}, {rest}"),
         ("Open now", str(figures.open)),
+        ("Findings", _counted(figures.findings)),
         ("By error type", "; ".join(f"{name} {count}" for name, count in figures.by_type)),
         ("Slowest recoveries", "; ".join(f"{w} {_span(s)}" for w, s in figures.slowest)),
         ("Estimated cost", f"{figures.cost_usd:.2f} USD"),
@@ -194,6 +225,13 @@ def channel_test(identity: str, who: str, at: datetime) -> Message:
         body=_body([("Sent by", who), ("You", "nothing to do; this channel works")]),
         at=at,
     )
+
+
+def _counted(findings: tuple[tuple[str, int], ...]) -> str:
+    """Open findings by kind; empty where there are none."""
+    total = sum(count for _, count in findings)
+    named = "; ".join(f"{kind} {count}" for kind, count in findings)
+    return f"{total} open: {named}" if total else ""
 
 
 def selftest_silent(identity: str, why: str, at: datetime) -> Message:

@@ -22,6 +22,7 @@ class MessageKind(StrEnum):
     STORM_DECLARED = "storm_declared"
     STORM_OVER = "storm_over"
     DELIVERY = "delivery"
+    FINDING = "finding"  # nothing failed yet
     DIGEST = "digest"
     SELFTEST = "selftest"  # the self-test did not come back
     TEST = "test"

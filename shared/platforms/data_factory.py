@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-_MAX_PAGES = 50
+_MAX_PAGES = 200
 _THROTTLED, _TIMEOUT, _NOT_FOUND, _SERVER = 429, 408, 404, 500
 
 
@@ -80,6 +80,20 @@ class FactoryClient:
         """Names of all pipelines of the factory."""
         listed = self._read(lambda: list(self._client.pipelines.list_by_factory(*self._at)))
         return [str(pipeline.name) for pipeline in listed]
+
+    def integration_runtimes(self) -> list[Row]:
+        """All integration runtimes of the factory, in the API's own names."""
+        listed = self._read(
+            lambda: list(self._client.integration_runtimes.list_by_factory(*self._at))
+        )
+        return [dict(runtime.as_dict()) for runtime in listed]
+
+    def runtime_status(self, name: str) -> Row:
+        """The status of an integration runtime: `state`, and the nodes of a self-hosted one."""
+        answer = self._read(
+            lambda: self._client.integration_runtimes.get_status(*self._at, name)
+        ).as_dict()
+        return dict(answer.get("properties") or answer)
 
     def run_anew(self, pipeline: str, parameters: dict[str, str]) -> str:
         """Start a run of the whole pipeline with these parameters; returns its id.
@@ -145,6 +159,7 @@ class FactoryClient:
             token = page.continuation_token
             if not token:
                 return
+        raise PlatformUnavailable(f"the query has more than {_MAX_PAGES} pages")
 
 
 def _is(row: Row, operand: str, value: str) -> bool:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _MAX_PAGES = 200
+_QUERY_WAIT = "25s"  # a warehouse that has to start takes longer: the next sweep finds it up
 _STATEMENT_WAIT = "10s"  # shorter than a call's own time-out, or every slow one would be in doubt
 # The resource that Entra ID tokens for Azure Databricks are asked for.
 # https://learn.microsoft.com/azure/databricks/dev-tools/auth/aad-token-manual
@@ -149,6 +150,10 @@ class WorkspaceApi:
         """All jobs of the workspace, without their tasks."""
         return self._paged("/api/2.2/jobs/list", "jobs", limit=100)
 
+    def jobs_with_tasks(self) -> Iterator[Row]:
+        """All jobs of the workspace with their tasks, at most 100 of each job."""
+        return self._paged("/api/2.2/jobs/list", "jobs", limit=100, expand_tasks="true")
+
     def node_types(self) -> dict[str, Row]:
         """The node types that may be taken here, by id: neither retired nor barred in the region.
 
@@ -175,6 +180,25 @@ class WorkspaceApi:
         if wrong:
             raise PlatformRefused(wrong)
         return str(answer.statement_id)
+
+    def query(self, warehouse_id: str, statement: str) -> list[Row]:
+        """The rows of a reading SQL statement, each by column name; all values are texts.
+
+        Raises:
+            PlatformRefused: the statement failed.
+            PlatformUnavailable: it did not end within the call's wait.
+        """
+        answer = self._read(
+            lambda: self._client.statement_execution.execute_statement(
+                statement=statement, warehouse_id=warehouse_id, wait_timeout=_QUERY_WAIT
+            ).as_dict()
+        )
+        wrong = _ended_badly(answer)
+        if wrong:
+            raise PlatformRefused(wrong)
+        if (answer.get("status") or {}).get("state") != "SUCCEEDED":
+            raise PlatformUnavailable("the statement has not ended yet")
+        return _rows(answer)
 
     def statement_failure(self, statement_id: str) -> str:
         """Why a statement failed, empty while it has not."""
@@ -222,6 +246,22 @@ class WorkspaceApi:
         """A pipeline with its specification, state and newest updates."""
         return self._get(f"/api/2.0/pipelines/{pipeline_id}")
 
+    def pipelines(self) -> Iterator[Row]:
+        """All pipelines of the workspace with their newest updates, without specifications."""
+        return self._paged("/api/2.0/pipelines", "statuses", max_results=100)
+
+    def permissions(self, kind: str, identity: str) -> list[Row]:
+        """Who may do what with an object; `kind` is `jobs`, `pipelines` or `clusters`."""
+        answer = self._get(f"/api/2.0/permissions/{kind}/{quote(identity, safe='')}")
+        return list(answer.get("access_control_list") or [])
+
+    def tokens(self) -> list[Row]:
+        """Our own personal access tokens: `comment`, `expiry_time` in milliseconds, -1 for never.
+
+        Not the tokens of other people: that is an administrator's right.
+        """
+        return list(self._get("/api/2.0/token/list").get("token_infos") or [])
+
     def update(self, pipeline_id: str, update_id: str) -> Row:
         """One update of a pipeline."""
         answer = self._get(f"/api/2.0/pipelines/{pipeline_id}/updates/{update_id}")
@@ -240,6 +280,19 @@ class WorkspaceApi:
         answer = self._get(
             f"/api/2.0/pipelines/{pipeline_id}/events",
             filter="level='ERROR'",
+            order_by="timestamp desc",
+            max_results=limit,
+        )
+        return list(answer.get("events") or [])
+
+    def metric_events(self, pipeline_id: str, since: str, limit: int = 250) -> list[Row]:
+        """The newest events of a pipeline that may carry figures, newest first; one page.
+
+        `since` is an ISO 8601 moment.
+        """
+        answer = self._get(
+            f"/api/2.0/pipelines/{pipeline_id}/events",
+            filter=f"level in ('INFO', 'METRICS') AND timestamp >= '{since}'",
             order_by="timestamp desc",
             max_results=limit,
         )
@@ -283,6 +336,14 @@ class WorkspaceApi:
 
     def _mutate(self, call: Any) -> Any:  # noqa: ANN401 - the SDK's answers
         return mutate(call, translate)
+
+
+def _rows(statement: Row) -> list[Row]:
+    """The first chunk of a result: 25 MiB at most, far more than we ask for."""
+    columns = ((statement.get("manifest") or {}).get("schema") or {}).get("columns") or []
+    names = [str(column.get("name")) for column in columns]
+    listed = (statement.get("result") or {}).get("data_array") or []
+    return [dict(zip(names, values, strict=True)) for values in listed]
 
 
 def _ended_badly(statement: Row) -> str:

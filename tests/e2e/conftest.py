@@ -25,6 +25,8 @@ ANY_PORTS = Ports(0, 0, 0, 0, 0)  # several of these stacks run side by side
 QUIET = {
     "AzureWebJobs.health_sweep.Disabled": "true",
     "AzureWebJobs.recovery_sweep.Disabled": "true",
+    "AzureWebJobs.nightly_sweep.Disabled": "true",
+    "AzureWebJobs.ceilings_sweep.Disabled": "true",
 }
 FACTORY = (
     "/subscriptions/{subscription}/resourceGroups/{group}"

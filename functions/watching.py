@@ -1,0 +1,71 @@
+"""Timers that look for what will fail: by the hour ceilings, by night readiness and use."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from shared.composition import current
+from shared.errors import LedgerUnavailable, NothingChanged
+
+if TYPE_CHECKING:
+    from shared.monitoring.noting import Look
+
+bp = df.Blueprint()
+log = logging.getLogger("lakemend.sweeps")
+
+
+@bp.timer_trigger(schedule="0 40 * * * *", arg_name="timer", run_on_startup=False)
+async def ceilings_sweep(timer: func.TimerRequest) -> None:
+    """Every hour: credentials that expire soon, throttling, quota nearly used."""
+    del timer
+    await _noted("ceilings", _ceilings)
+
+
+@bp.timer_trigger(schedule="0 15 2 * * *", arg_name="timer", run_on_startup=False)
+async def nightly_sweep(timer: func.TimerRequest) -> None:
+    """Every night: readiness and drift of all pipelines, and what runs use and cost."""
+    del timer
+    await _noted("readiness", _readiness)
+    await _noted("usage", _usage)
+
+
+async def _noted(what: str, look: Callable[[], Iterable[Look]]) -> None:
+    """Take what a look finds; nobody waits for it, and the host must not count its trouble."""
+    try:
+        new = await asyncio.to_thread(lambda: current().notes.take(look()))
+    except LedgerUnavailable:
+        log.warning("storage does not answer; %s: the next sweep looks again", what)
+    except NothingChanged as error:
+        log.warning("%s cannot be told: %s", what, current().redactor.text(str(error)))
+    except Exception:
+        log.exception("the sweep of %s ended early", what)
+    else:
+        log.info("%s: %s new findings", what, new)
+
+
+def _ceilings() -> Iterable[Look]:
+    from shared.monitoring.ceilings import ceilings
+
+    return ceilings(current().context)
+
+
+def _readiness() -> Iterable[Look]:
+    return current().pipelines.sweep()
+
+
+def _usage() -> Iterable[Look]:
+    """What the system tables tell, where a warehouse is configured to read them."""
+    from shared.monitoring.usage import usage, warehouse_of
+
+    settings = current().settings
+    found = warehouse_of(settings.system_tables_warehouse, settings.targets)
+    if found is None:
+        return []
+    api = current().context.platforms.workspace(found[0].name)
+    return usage(api, found[1], settings.targets)

@@ -1,0 +1,242 @@
+"""Pipelines as they are deployed: fit for production, and as they were delivered or accepted."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from shared.clock import Clock
+from shared.errors import ConfigurationError, NothingChanged, PlatformMissing
+from shared.findings.model import FindingKind, Seen
+from shared.ledger.documents import Documents
+from shared.monitoring import readiness
+from shared.monitoring.drift import differences
+from shared.monitoring.noting import Look
+from shared.monitoring.readiness import Check, Subject
+from shared.notify.model import Severity
+from shared.platforms.databricks import WorkspaceApi
+from shared.platforms.directory import Platforms
+from shared.redaction import Redactor
+from shared.targets import Targets
+
+log = logging.getLogger("lakemend.sweeps")
+
+Row = dict[str, Any]
+
+_SCOPE = "baseline"
+_KINDS = frozenset({FindingKind.NOT_READY, FindingKind.DRIFT})
+# Settings of a job that say nothing about what was delivered.
+_NOT_DELIVERED = frozenset({"deployment", "edit_mode", "format"})
+
+
+class Baseline(msgspec.Struct, omit_defaults=True):
+    """The specification that a pipeline and its jobs are held to; no `at`: there is none."""
+
+    spec: Row = {}
+    jobs: dict[str, Row] = {}
+    at: datetime | None = None
+    by: str = ""
+
+
+class Deployed(msgspec.Struct, frozen=True):
+    """A pipeline as the platform has it now, and the jobs that start it."""
+
+    target: str
+    pipeline_id: str
+    name: str
+    spec: Row
+    jobs: dict[str, Row]
+    run_as: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Whether a pipeline is fit for production. `baseline` is None where nothing was accepted."""
+
+    deployed: Deployed
+    checks: list[Check]
+    baseline: Baseline | None
+
+    @property
+    def ready(self) -> bool:
+        """Whether no check failed."""
+        return not readiness.failed(self.checks)
+
+
+class Pipelines:
+    """Reads pipelines, keeps their baselines, and checks them. Changes no pipeline."""
+
+    def __init__(
+        self,
+        platforms: Platforms,
+        targets: Targets,
+        documents: Documents,
+        redactor: Redactor,
+        clock: Clock,
+    ) -> None:
+        self._platforms = platforms
+        self._targets = targets
+        self._documents = documents
+        self._redactor = redactor
+        self._clock = clock
+
+    def named(self, name: str, target: str = "") -> list[Deployed]:
+        """The pipelines with this name or id, in all workspaces or in one.
+
+        Raises:
+            NothingChanged: a platform could not be asked.
+        """
+        found: list[Deployed] = []
+        for workspace in self._targets.workspaces:
+            if target and workspace.name.lower() != target.lower():
+                continue
+            api = self._platforms.workspace(workspace.name)
+            rows = [r for r in api.pipelines() if name in (r.get("name"), r.get("pipeline_id"))]
+            jobs = _jobs_by_pipeline(api) if rows else {}
+            found += [_deployed(api, row, jobs) for row in rows]
+        return found
+
+    def report(self, deployed: Deployed) -> Report:
+        """Check a pipeline; reads its permissions too."""
+        api = self._platforms.workspace(deployed.target)
+        baseline = self.baseline(deployed)
+        drift = _drift(baseline, deployed) if baseline else []
+        subject = Subject(
+            deployed.spec,
+            tuple(deployed.jobs.values()),
+            deployed.run_as,
+            _acl(api, deployed.pipeline_id),
+            tuple(drift),
+        )
+        return Report(deployed, readiness.checked(subject), baseline)
+
+    def baseline(self, deployed: Deployed) -> Baseline | None:
+        """What was delivered or accepted, None if nothing was."""
+        kept = self._documents.read(_SCOPE, _key(deployed), Baseline)
+        return kept if kept.at is not None else None
+
+    def accept(self, deployed: Deployed, by: str) -> Baseline:
+        """Take a pipeline as it is now for what it should be."""
+        return self._keep(deployed, by, replace=True)
+
+    def sweep(self) -> Iterator[Look]:
+        """Check all pipelines of all workspaces; what is seen first becomes its own baseline."""
+        for workspace in self._targets.workspaces:
+            try:
+                yield self._swept(workspace.name)
+            except (NothingChanged, ConfigurationError) as error:
+                log.warning("readiness of %s: %s", workspace.name, self._redactor.text(str(error)))
+
+    def _swept(self, target: str) -> Look:
+        api = self._platforms.workspace(target)
+        jobs = _jobs_by_pipeline(api)
+        seen: list[Seen] = []
+        looked: set[str] = set()
+        rows = list(api.pipelines())
+        for row in rows:
+            pipeline_id = str(row.get("pipeline_id"))
+            try:
+                seen += self._checked(_deployed(api, row, jobs))
+            except PlatformMissing:
+                pass  # deleted since it was listed
+            except NothingChanged as error:
+                log.warning("readiness of %s: %s", pipeline_id, self._redactor.text(str(error)))
+                continue
+            looked.add(pipeline_id)
+        # What is no longer listed is gone, and so are the findings about it.
+        whole = len(looked) == len(rows)
+        return Look(target, _KINDS, tuple(seen), None if whole else frozenset(looked))
+
+    def _checked(self, deployed: Deployed) -> list[Seen]:
+        if self.baseline(deployed) is None:
+            self._keep(deployed, "first seen", replace=False)
+        report = self.report(deployed)
+        return [*_not_ready(report), *_drifted(report)]
+
+    def _keep(self, deployed: Deployed, by: str, *, replace: bool) -> Baseline:
+        now = self._clock.now()
+
+        def change(kept: Baseline) -> Baseline:
+            if replace or kept.at is None:
+                kept.spec, kept.jobs = deployed.spec, _delivered(deployed.jobs)
+                kept.at, kept.by = now, by
+            return kept
+
+        return self._documents.change(_SCOPE, _key(deployed), Baseline, change)
+
+
+def _not_ready(report: Report) -> list[Seen]:
+    faults = [check for check in readiness.failed(report.checks) if check.name != "drift"]
+    if not faults:
+        return []
+    deployed = report.deployed
+    summary = f"{deployed.name} is not fit for production: {len(faults)} checks fail"
+    evidence = tuple(f"{check.name}: {check.found}" for check in faults)
+    proposal = "; ".join(check.remedy for check in faults)
+    return [_seen(FindingKind.NOT_READY, deployed, summary, evidence, proposal)]
+
+
+def _drifted(report: Report) -> list[Seen]:
+    if report.baseline is None:
+        return []
+    changes = _drift(report.baseline, report.deployed)
+    if not changes:
+        return []
+    summary = f"{report.deployed.name} differs from what was accepted ({report.baseline.by})"
+    proposal = "deliver the change, or accept it as the new baseline"
+    return [_seen(FindingKind.DRIFT, report.deployed, summary, tuple(changes), proposal)]
+
+
+def _seen(
+    kind: FindingKind, deployed: Deployed, summary: str, evidence: tuple[str, ...], proposal: str
+) -> Seen:
+    at = (deployed.target, deployed.pipeline_id, deployed.name)
+    return Seen(kind, *at, Severity.WARNING, summary, evidence, proposal)
+
+
+def _drift(baseline: Baseline, deployed: Deployed) -> list[str]:
+    before = {**baseline.spec, "jobs": baseline.jobs}
+    return differences(before, {**deployed.spec, "jobs": _delivered(deployed.jobs)})
+
+
+def _delivered(jobs: dict[str, Row]) -> dict[str, Row]:
+    return {
+        identity: {k: v for k, v in job.items() if k not in _NOT_DELIVERED}
+        for identity, job in jobs.items()
+    }
+
+
+def _deployed(api: WorkspaceApi, row: Row, jobs: dict[str, dict[str, Row]]) -> Deployed:
+    whole = api.pipeline(str(row["pipeline_id"]))
+    spec = dict(whole.get("spec") or {})
+    identity = str(whole.get("pipeline_id") or row["pipeline_id"])
+    name = str(whole.get("name") or spec.get("name") or identity)
+    run_as = str(whole.get("run_as_user_name") or "")
+    return Deployed(api.workspace.name, identity, name, spec, jobs.get(identity, {}), run_as)
+
+
+def _jobs_by_pipeline(api: WorkspaceApi) -> dict[str, dict[str, Row]]:
+    """The settings of the jobs that start each pipeline, by pipeline and job."""
+    found: dict[str, dict[str, Row]] = defaultdict(dict)
+    for job in api.jobs_with_tasks():
+        settings = dict(job.get("settings") or {})
+        for task in settings.get("tasks") or []:
+            started = (task.get("pipeline_task") or {}).get("pipeline_id")
+            if started:
+                found[str(started)][str(job["job_id"])] = settings
+    return found
+
+
+def _acl(api: WorkspaceApi, pipeline_id: str) -> tuple[Row, ...] | None:
+    try:
+        return tuple(api.permissions("pipelines", pipeline_id))
+    except NothingChanged:  # reading them is a right of its own
+        return None
+
+
+def _key(deployed: Deployed) -> str:
+    return f"{deployed.target}|{deployed.pipeline_id}"

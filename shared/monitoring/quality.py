@@ -1,0 +1,137 @@
+"""The share of records that pass a pipeline's expectations, update by update.
+
+An update's figures are read once, when it is seen to have ended: one call for each such pipeline.
+Source of the events: https://learn.microsoft.com/azure/databricks/ldp/observability
+(`details.flow_progress.data_quality.expectations`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from shared.errors import NothingChanged
+from shared.findings.model import FindingKind, Seen
+from shared.ledger.documents import Documents
+from shared.notify.model import Severity
+from shared.platforms.databricks import WorkspaceApi
+
+Row = dict[str, Any]
+
+_SCOPE = "quality"
+_AT_ONCE = 60  # pipelines in one sweep
+_OVER = frozenset({"COMPLETED", "FAILED"})
+_KEPT, _ENOUGH = 12, 4
+_FALL = 0.05  # below the usual share
+_SIGMAS = 3 * 1.4826
+
+
+class Shares(msgspec.Struct, omit_defaults=True):
+    """Passed shares of a pipeline's last updates, oldest first, and the last one's worst."""
+
+    update_id: str = ""
+    name: str = ""
+    shares: list[float] = []
+    worst: list[str] = []
+
+
+class Book(msgspec.Struct, omit_defaults=True):
+    """The shares of all pipelines of a workspace."""
+
+    pipelines: dict[str, Shares] = {}
+
+
+class Quality:
+    """Reads the figures of ended updates, and says where the share has fallen."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def looked(self, target: str, api: WorkspaceApi, pipelines: list[Row]) -> list[Seen]:
+        """Where it has fallen; `pipelines` are as they are listed."""
+        book = self._documents.read(_SCOPE, target, Book)
+        fresh: dict[str, Shares] = {}
+        for row in islice(_unread(pipelines, book), _AT_ONCE):
+            read = _read(api, row, book)
+            if read is not None:
+                fresh[str(row["pipeline_id"])] = read
+        listed = {str(row.get("pipeline_id")) for row in pipelines}
+
+        def change(kept: Book) -> Book:
+            for identity, shares in fresh.items():
+                if kept.pipelines.get(identity, Shares()).update_id != shares.update_id:
+                    kept.pipelines[identity] = shares
+            kept.pipelines = {k: v for k, v in kept.pipelines.items() if k in listed}
+            return kept
+
+        if fresh:
+            book = self._documents.change(_SCOPE, target, Book, change)
+        return [seen for k, v in book.pipelines.items() if (seen := fallen(target, k, v))]
+
+
+def _unread(pipelines: Iterable[Row], book: Book) -> Iterable[Row]:
+    for row in pipelines:
+        newest = (row.get("latest_updates") or [{}])[0]
+        known = book.pipelines.get(str(row.get("pipeline_id")), Shares()).update_id
+        if newest.get("state") in _OVER and newest.get("update_id") != known:
+            yield row
+
+
+def _read(api: WorkspaceApi, row: Row, book: Book) -> Shares | None:
+    newest, identity = row["latest_updates"][0], str(row["pipeline_id"])
+    try:
+        events = api.metric_events(identity, str(newest["creation_time"]))
+    except NothingChanged:  # the next sweep asks again
+        return None
+    counted = expectations(events, str(newest["update_id"]))
+    before = book.pipelines.get(identity, Shares())
+    shares = before.shares
+    total = sum(passed + failed for passed, failed in counted.values())
+    if total:
+        passed = sum(passed for passed, _ in counted.values())
+        shares = [*shares, round(passed / total, 4)][-_KEPT:]
+    name = str(row.get("name") or identity)
+    worst = worst_of(counted) if total else before.worst
+    return Shares(str(newest["update_id"]), name, shares, worst)
+
+
+def expectations(events: Iterable[Row], update_id: str) -> dict[str, tuple[int, int]]:
+    """Passed and failed records of an update by dataset and expectation."""
+    found: dict[str, tuple[int, int]] = {}
+    for event in events:
+        if (event.get("origin") or {}).get("update_id") != update_id:
+            continue
+        progress = (event.get("details") or {}).get("flow_progress") or {}
+        for entry in (progress.get("data_quality") or {}).get("expectations") or []:
+            name = f"{entry.get('dataset')}.{entry.get('name')}"
+            passed, failed = found.get(name, (0, 0))
+            passed += int(entry.get("passed_records") or 0)
+            found[name] = (passed, failed + int(entry.get("failed_records") or 0))
+    return found
+
+
+def worst_of(counted: dict[str, tuple[int, int]]) -> list[str]:
+    """The expectations that fail most, as they are told."""
+    failing = [(failed, name, passed) for name, (passed, failed) in counted.items() if failed]
+    failing.sort(reverse=True)
+    return [f"{name}: {n} of {n + passed} records fail" for n, name, passed in failing[:5]]
+
+
+def fallen(target: str, pipeline_id: str, kept: Shares) -> Seen | None:
+    """The last update passed clearly fewer records than the ones before."""
+    before, last = kept.shares[:-1], kept.shares[-1:]
+    if len(before) < _ENOUGH:
+        return None
+    usual = median(before)
+    spread = median(abs(share - usual) for share in before)
+    if last[0] >= usual - max(_FALL, _SIGMAS * spread):
+        return None
+    name = kept.name or pipeline_id
+    summary = f"{name}: {last[0]:.1%} of the records pass their expectations, usual is {usual:.1%}"
+    help_ = "look at the records that fail: in the source before this update"
+    kind, severity = FindingKind.QUALITY_FALLING, Severity.WARNING
+    return Seen(kind, target, pipeline_id, name, severity, summary, tuple(kept.worst), help_)
