@@ -7,6 +7,7 @@ from azure.durable_functions import DFApp
 
 from functions import (
     approvals,
+    delivery,
     healing,
     intake,
     medallion,
@@ -29,6 +30,7 @@ for blueprint in (
     operations.bp,
     metrics.bp,
     medallion.bp,
+    delivery.bp,
     sweeps.bp,
     messages.bp,
 ):

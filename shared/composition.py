@@ -193,6 +193,7 @@ class Composition:
         from shared.ledger import tables
         from shared.ledger.audit import Audit
         from shared.ledger.claims import Claims
+        from shared.ledger.deliveries import Deliveries
         from shared.ledger.documents import Documents
         from shared.ledger.incidents import Incidents
         from shared.ledger.limits import Limits
@@ -236,6 +237,7 @@ class Composition:
             storms=Storms(state, documents, clock),
             outbox=self.outbox,
             links=self.links,
+            deliveries=Deliveries(storage.table(tables.DELIVERIES), clock),
         )
 
 

@@ -34,6 +34,10 @@ var tables = [
   'incidents'
   'audit'
   'state'
+  'messages'
+  'rollups'
+  'spend'
+  'deliveries'
 ]
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {

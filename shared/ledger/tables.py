@@ -30,8 +30,8 @@ MAX_TEXT = 16_000  # half of that: a character may take two UTF-16 units
 _MAX_CHUNKS = 30
 
 ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE = "alerts", "claims", "incidents", "audit", "state"
-MESSAGES, ROLLUPS, SPEND = "messages", "rollups", "spend"
-ALL_TABLES = (ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE, MESSAGES, ROLLUPS, SPEND)
+MESSAGES, ROLLUPS, SPEND, DELIVERIES = "messages", "rollups", "spend", "deliveries"
+ALL_TABLES = (ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE, MESSAGES, ROLLUPS, SPEND, DELIVERIES)
 
 
 def digest(text: str, length: int = 32) -> str:
