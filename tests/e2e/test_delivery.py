@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 
 from tests.e2e.hosts import StartHost
 from tests.e2e.world import Json, World
@@ -91,7 +92,9 @@ def passed(found: Json, target: str = "dev") -> list[str]:
 
 
 def state(world: World) -> Json:
-    return dict(requests.get(f"{world.sandbox_url}/_sandbox/state", timeout=10).json())["databricks"]
+    return dict(requests.get(f"{world.sandbox_url}/_sandbox/state", timeout=10).json())[
+        "databricks"
+    ]
 
 
 def pipelines(world: World, spec: Json) -> list[Json]:
@@ -108,9 +111,7 @@ def folders(world: World, delivery_id: str) -> list[str]:
 
 
 def test_green_at_once(world: World) -> None:
-    spec = specification(
-        world, schedule={"daily_at": "17:00", "timezone": "America/New_York"}
-    )
+    spec = specification(world, schedule={"daily_at": "17:00", "timezone": "America/New_York"})
 
     found = ended(world, deliver(world, spec, commit="abc123", clean=False))
 
@@ -126,3 +127,345 @@ def test_green_at_once(world: World) -> None:
     text = world.get(f"/api/deliveries/{found['delivery_id']}/summary", "reader").text
     assert text.startswith(f"# {spec['name']}: delivered")
     assert "| L4 data quality | dev | 1 | passed |" in text
+
+
+def test_green_after_a_cluster_that_did_not_start(world: World) -> None:
+    spec = specification(world)
+    update_outcomes(world, spec, failing(LAUNCH, flow="flow"))
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    (finding,) = found["findings"]
+    assert finding["error_type"] == "DatabricksClusterStartFailure"
+    assert finding["resolved"]
+    assert len(found["stages"][0]["updates"]) == 2
+    assert found["version"] == 1
+
+
+def test_green_after_scaling(world: World) -> None:
+    spec = classic(world)
+    outcome = failing(MEMORY, condition={"min_workers": 6})
+    update_outcomes(world, spec, outcome, outcome)
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    assert found["findings"][0]["category"] == "resource"
+    assert found["changes"] == [
+        "up to 6 workers in place of 4 (because of DatabricksResourceExhausted)"
+    ]
+    assert passed(found) == [*GATES[:2], *GATES]
+    (pipeline,) = pipelines(world, spec)
+    assert pipeline["spec"]["clusters"][0]["autoscale"]["max_workers"] == 6
+    assert pipeline["spec"]["tags"]["lakemend_delivery"] == f"{found['delivery_id']}.2"
+
+
+def test_green_after_a_change_of_the_specification(world: World) -> None:
+    spec = specification(world)
+    value = "[CAST_INVALID_INPUT] The value '4711-secret' of the type"
+    told = f'{value} "STRING" cannot be cast to "DOUBLE"'
+    update_outcomes(world, spec, failing(told, flow="silver_orders"))
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    (change,) = found["changes"]
+    assert change.startswith("Orders: amount cast by try, wrong values go to quarantine")
+    folder = f"{found['delivery_id']}.2/src/pipeline/silver/silver_orders.py"
+    text = next(text for path, text in state(world)["files"].items() if path.endswith(folder))
+    assert "try_cast(`amount` AS DOUBLE)" in text
+    assert "4711-secret" not in world.get(f"/api/deliveries/{found['delivery_id']}").text
+
+
+def test_what_only_a_person_can_repair_names_the_line(world: World) -> None:
+    spec = specification(world)
+    told = "NameError: name 'rows' is not defined\n  File \"/x/silver_orders.py\", line 12"
+    update_outcomes(world, spec, failing(told, flow="silver_orders"))
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "rolled_back"
+    assert found["findings"][0]["where"] == "/x/silver_orders.py, line 12"
+    assert "Look at /x/silver_orders.py, line 12." in found["next_steps"]
+    assert pipelines(world, spec) == []
+    assert jobs(world, spec) == []
+    assert folders(world, found["delivery_id"]) == []
+
+
+def test_attempts_are_used_up(world: World) -> None:
+    spec = specification(world)
+    update_outcomes(world, spec, *[failing(LAUNCH, flow="flow")] * 3)
+
+    found = ended(world, deliver(world, spec, retry_attempts=1))
+
+    assert found["state"] == "rolled_back"
+    assert "the attempts are used up" in found["outcome"]
+    assert len(found["stages"][0]["updates"]) == 2
+
+
+def bad_data(world: World, spec: Json, *, first: bool) -> None:
+    failed = {"silver_orders": {"amount is there": 30}}
+    outcomes = [] if first else [{"state": "COMPLETED"}]
+    update_outcomes(world, spec, *outcomes, {"state": "COMPLETED", "failed_records": failed})
+
+
+def test_a_first_delivery_of_bad_data_leaves_nothing(world: World) -> None:
+    spec = specification(world)
+    bad_data(world, spec, first=True)
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "rolled_back"
+    assert "amount is there: 70.00% of 100 records, wanted 95.00%" in found["outcome"]
+    assert passed(found) == GATES[:3]
+    assert pipelines(world, spec) == []
+    assert jobs(world, spec) == []
+    assert folders(world, found["delivery_id"]) == []
+    assert any("RESTORE TABLE" in step for step in found["next_steps"])
+
+
+def test_stopped_by_quality_the_previous_version_comes_back(world: World) -> None:
+    spec = specification(world)
+    bad_data(world, spec, first=False)
+    first = ended(world, deliver(world, spec))
+    before = pipelines(world, spec)[0]["spec"]
+    settings = jobs(world, spec)[0]["settings"]
+
+    found = ended(world, deliver(world, spec | {"description": "changed"}))
+
+    assert found["state"] == "rolled_back", found["outcome"]
+    (pipeline,) = pipelines(world, spec)
+    assert pipeline["spec"] == before
+    assert pipeline["updates"][-1]["state"] == "COMPLETED"
+    assert len(pipeline["updates"]) == 3  # green, bad, and the one that shows it is good again
+    assert jobs(world, spec)[0]["settings"] == settings
+    assert folders(world, found["delivery_id"]) == []
+    assert folders(world, first["delivery_id"]) != []
+    assert "the previous version is back" in found["stages"][0]["rollback"]
+
+
+def test_timed_out_and_rolled_back(world: World) -> None:
+    spec = specification(world)
+    update_outcomes(world, spec, {"state": "COMPLETED", "duration_seconds": 9999})
+
+    found = ended(world, deliver(world, spec, timeout_minutes=0.05))
+
+    assert found["state"] == "rolled_back"
+    assert "not green within 0.05 minutes" in found["outcome"]
+    assert pipelines(world, spec) == []
+
+
+def test_promoted_to_the_next_target(world: World) -> None:
+    spec = specification(world)
+
+    found = ended(world, deliver(world, spec, promote_to={"target": "prod"}))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    assert passed(found, "dev") == passed(found, "prod") == GATES
+    made = {p["name"]: p["spec"] for p in pipelines(world, spec)}
+    assert made.keys() == {f"{spec['name']} (dev)", spec["name"]}
+    assert made[spec["name"]]["development"] is False
+    assert made[spec["name"]]["schema"] == spec["schema"]
+
+
+def test_a_promotion_that_fails_leaves_the_first_target(world: World) -> None:
+    spec = specification(world)
+    update_outcomes(world, spec, failing("[UNHEARD_OF] nobody knows"), suffix="$")
+
+    found = ended(world, deliver(world, spec, promote_to={"target": "prod"}))
+
+    assert found["state"] == "rolled_back"
+    assert [p["name"] for p in pipelines(world, spec)] == [f"{spec['name']} (dev)"]
+
+
+def test_cancelled_and_rolled_back(world: World) -> None:
+    spec = specification(world)
+    update_outcomes(world, spec, {"state": "COMPLETED", "duration_seconds": 9999})
+    delivery_id = deliver(world, spec)
+    world.until(lambda: (delivery(world, delivery_id)["progress"] or {}).get("state") == "RUNNING")
+
+    answer = world.post(f"/api/deliveries/{delivery_id}/cancel", {"why": "wrong"}, "deployer")
+
+    assert answer.status_code == 202
+    found = ended(world, delivery_id)
+    assert found["state"] == "cancelled"
+    assert found["cancel"]["why"] == "wrong"
+    assert pipelines(world, spec) == []
+    again = world.post(f"/api/deliveries/{delivery_id}/cancel", {}, "deployer")
+    assert again.status_code == 409
+
+
+def test_taken_back_by_hand(world: World) -> None:
+    spec = specification(world)
+    delivery_id = ended(world, deliver(world, spec))["delivery_id"]
+
+    answer = world.post(f"/api/deliveries/{delivery_id}/rollback", {"why": "a doubt"}, "deployer")
+
+    assert answer.status_code == 202
+    found = ended(world, delivery_id)
+    assert found["state"] == "rolled_back"
+    assert "a doubt" in found["outcome"]
+    assert pipelines(world, spec) == []
+    assert jobs(world, spec) == []
+
+
+def test_a_pipeline_that_is_not_ours_is_left_alone(world: World) -> None:
+    spec = specification(world)
+    name = f"{spec['name']} (dev)"
+    theirs = world.script("databricks/pipelines", name=name, catalog="main", schema="other")
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "rolled_back"
+    assert "belongs to a pipeline that was not delivered from here" in found["outcome"]
+    (pipeline,) = pipelines(world, spec)
+    assert pipeline["pipeline_id"] == theirs["pipeline_id"]
+    assert pipeline["updates"] == []
+
+
+def test_what_the_platform_does_not_validate_is_not_deployed(world: World) -> None:
+    spec = specification(world)
+    world.script(
+        "databricks/update-outcomes",
+        match=re.escape(spec["name"]),
+        validate_only=True,
+        outcomes=[failing("[TABLE_OR_VIEW_NOT_FOUND] The table or view `nowhere` cannot be found")],
+    )
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "rolled_back"
+    assert passed(found) == []
+    assert pipelines(world, spec) == []
+    assert jobs(world, spec) == []
+
+
+def test_one_key_is_one_delivery(world: World) -> None:
+    spec = specification(world)
+    key = uuid.uuid4().hex
+    first = deliver(world, spec, delivery_key=key)
+
+    assert deliver(world, spec, delivery_key=key) == first
+
+    other = {"target": "dev", "specification": spec, "delivery_key": key, "retry_attempts": 1}
+    assert world.post("/api/deliveries", other, "deployer").status_code == 409
+    assert ended(world, first)["state"] == "succeeded"
+    listed = world.get("/api/deliveries?limit=50", "deployer").json()["deliveries"]
+    assert [d["delivery_id"] for d in listed].count(first) == 1
+
+
+def slow(world: World, method: str, path: str, *, takes_effect: bool) -> None:
+    world.script(
+        "faults",
+        name=f"slow-{uuid.uuid4().hex}",
+        method=method,
+        path=path,
+        times=1,
+        status=500,
+        body={"error_code": "INTERNAL_ERROR", "message": "never read"},
+        after_effect=takes_effect,
+        delay_seconds=4,
+    )
+
+
+@pytest.mark.parametrize("takes_effect", [True, False])
+@pytest.mark.parametrize("path", ["/pipelines$", "/pipelines/[^/]+/updates$", "/jobs/create$"])
+def test_killed_in_the_middle_and_finished_after_the_restart(
+    start_host: StartHost, path: str, takes_effect: bool
+) -> None:
+    host = start_host()
+    world = host.world
+    spec = specification(world)
+    already = len(world.seen(path))
+    slow(world, "POST", path, takes_effect=takes_effect)
+    delivery_id = deliver(world, spec)
+    world.until(lambda: len(world.seen(path)) > already)
+
+    host.service.kill()
+    host.service.start()
+
+    found = ended(world, delivery_id)
+    assert found["state"] == "succeeded", found["outcome"]
+    (pipeline,) = pipelines(world, spec)
+    assert len(pipeline["updates"]) == 1
+    assert len(jobs(world, spec)) == 1
+    assert passed(found) == GATES
+
+
+def zipped(files: dict[str, str], links: dict[str, str] | None = None) -> str:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path, text in files.items():
+            packed.writestr(path, text)
+        for path, to in (links or {}).items():
+            entry = zipfile.ZipInfo(path)
+            entry.create_system = 3
+            entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+            packed.writestr(entry, to)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def refused(world: World, **plan: Any) -> list[str]:
+    answer = world.post("/api/deliveries", plan, "deployer")
+    assert answer.status_code == 400, answer.text
+    return [f"{p['field']}: {p['expected']}" for p in answer.json()["problems"]]
+
+
+@pytest.mark.parametrize("path", ["../evil.py", "/etc/evil.py", "src/../../evil.py", "c:\\evil.py"])
+def test_a_zip_that_leads_outside_is_refused(world: World, path: str) -> None:
+    problems = refused(world, name="x", target="dev", bundle=zipped({path: "import dlt"}))
+    assert ["leads outside" in p for p in problems] == [True]
+
+
+def test_a_zip_with_a_link_is_refused(world: World) -> None:
+    bundle = zipped({"bundle.json": "{}"}, links={"src/a.py": "/etc/passwd"})
+    (problem,) = refused(world, name="x", target="dev", bundle=bundle)
+    assert "is a link" in problem
+
+
+def test_a_zip_bomb_is_refused(world: World) -> None:
+    bundle = zipped({"bundle.json": "0" * 30_000_000})
+    (problem,) = refused(world, name="x", target="dev", bundle=bundle)
+    assert "at most 1000000 bytes" in problem
+
+
+def test_all_that_is_wrong_with_a_plan_is_told_at_once(world: World) -> None:
+    problems = refused(
+        world, timeout_minutes="long", retry_attempts=99, commit="TODO", unheard=True
+    )
+    assert {problem.partition(":")[0] for problem in problems} == {
+        "timeout_minutes",
+        "retry_attempts",
+        "commit",
+        "unheard",
+        "target",
+        "specification",
+        "name",
+    }
+
+
+def test_a_markdown_plan_is_delivered_or_refused(world: World) -> None:
+    spec = specification(world)
+    block = yaml.safe_dump({"target": "dev", "specification": spec})
+    text = (
+        "# Plan\n\n## All Needed Context\n\nOrders.\n\n## Implementation Blueprint\n\n"
+        f"```yaml\n{block}```\n\n## Validation Loop\n\nAll four gates.\n"
+    )
+    headers = {"X-API-Key": world.keys["deployer"], "Content-Type": "text/markdown"}
+
+    def send(body: str) -> requests.Response:
+        url = f"{world.base_url}/api/deliveries"
+        return requests.post(url, data=body.encode(), headers=headers, timeout=30)
+
+    poor = send(text.replace("## Validation Loop", "## TODO")).json()["problems"]
+    assert [p["field"] for p in poor] == ["Validation Loop", f"line {text.count(chr(10)) - 2}"]
+    answer = send(text)
+    assert answer.status_code == 202, answer.text
+    assert ended(world, answer.json()["delivery_id"])["state"] == "succeeded"
+
+
+def test_only_a_deployer_delivers(world: World) -> None:
+    plan = {"target": "dev", "specification": specification(world)}
+    for scope in ("sender", "reader", "approver"):
+        assert world.post("/api/deliveries", plan, scope).status_code == 403
