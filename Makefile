@@ -1,6 +1,7 @@
 # Everything that is done here day to day. `make` alone lists it.
 
 PYTHON ?= python3
+SPEC ?= examples/sales.yaml
 
 BIN := .venv/bin
 PYTHON_READY := .venv/.ready
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev setup tools test e2e lint fmt catalog policy clean
+.PHONY: help run dev deliver setup tools test e2e lint fmt catalog policy clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +20,9 @@ run: setup ## start everything locally and show a failure being healed (Ctrl-C s
 
 dev: setup ## start everything locally without the demonstration
 	@$(BIN)/python -m devstack --no-demo $(ARGS)
+
+deliver: setup ## deliver SPEC (examples/sales.yaml) to the running stack and show it becoming green
+	@$(BIN)/python -m devstack.deliver "$(SPEC)" $(ARGS)
 
 setup: $(PYTHON_READY) $(NODE_READY) ## install what is needed into .venv and node_modules
 

@@ -7,6 +7,7 @@ from azure.durable_functions import DFApp
 
 from functions import (
     approvals,
+    delivery,
     findings,
     healing,
     intake,
@@ -35,6 +36,7 @@ for blueprint in (
     findings.bp,
     readiness.bp,
     medallion.bp,
+    delivery.bp,
     sweeps.bp,
     watching.bp,
     selftest.bp,

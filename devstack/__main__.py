@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from devstack import guide
+from devstack import deliver, guide
 from devstack.demonstration import Demonstration
 from devstack.processes import Ports, ServiceError, Stack
 from devstack.story import furnish
@@ -60,6 +60,7 @@ def _run(options: argparse.Namespace, view: View) -> bool:
 
 def _show(stack: Stack, options: argparse.Namespace, view: View) -> bool:
     furnish(stack)
+    deliver.note(stack)
     view.say(f"up: {stack.base_url}")
     if options.time_scale != 1:
         view.say(guide.pace(options.time_scale), "yellow")

@@ -44,6 +44,10 @@ def tell(stack: Stack, view: View, *, time_scale: float) -> None:
     for line in _commands(stack):
         view.say(line)
     view.say()
+    view.say("Or deliver a pipeline and watch it, from another terminal:", "bold")
+    view.say()
+    view.say("make deliver")
+    view.say()
     view.say("Ctrl-C stops everything.", "bold")
 
 

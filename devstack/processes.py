@@ -221,6 +221,6 @@ class Stack:
         # Healings of an earlier stack would look for runs that this sandbox never had.
         shutil.rmtree(self.directory / "azurite", ignore_errors=True)
         (self.directory / "azurite").mkdir(parents=True)
-        for pattern in ("devhost.sqlite*", "*.log"):
+        for pattern in ("devhost.sqlite*", "*.log", "stack.json"):
             for leftover in self.directory.glob(pattern):
                 leftover.unlink()

@@ -35,6 +35,7 @@ async def dispatch_sweep(timer: func.TimerRequest, client: df.DurableOrchestrati
         await _start_alerts(client)
         await _resume_incidents(client)
         await _end_storms()
+        await _resume_deliveries(client)
     except LedgerUnavailable:
         log.warning("storage does not answer; the dispatch sweep tries again in a minute")
 
@@ -130,6 +131,22 @@ async def _resume(
         return  # its own alert's orchestration is about to start it
     if await asyncio.to_thread(resumable, context, identity):
         await _start(client, "heal_failure", identity, {"incident_id": identity})
+
+
+async def _resume_deliveries(client: df.DurableOrchestrationClient) -> None:
+    from functions.delivery import start
+    from shared.delivery.receiving import resumable
+    from shared.monitoring.dispatch import quiet_deliveries
+
+    context = await asyncio.to_thread(lambda: current().context)
+    for delivery_id in await asyncio.to_thread(lambda: list(quiet_deliveries(context))):
+        try:
+            if await _alive(client, delivery_id):
+                continue
+            if await asyncio.to_thread(resumable, context, delivery_id):
+                await start(client, delivery_id)
+        except Exception:  # one delivery must not hold up the others
+            log.exception("delivery %s is not taken up", delivery_id)
 
 
 async def _end_storms() -> None:

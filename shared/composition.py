@@ -238,6 +238,7 @@ class Composition:
         from shared.ledger import tables
         from shared.ledger.audit import Audit
         from shared.ledger.claims import Claims
+        from shared.ledger.deliveries import Deliveries
         from shared.ledger.documents import Documents
         from shared.ledger.incidents import Incidents
         from shared.ledger.limits import Limits
@@ -283,6 +284,7 @@ class Composition:
             outbox=self.outbox,
             links=self.links,
             selftests=SelfTests(documents, clock),
+            deliveries=Deliveries(storage.table(tables.DELIVERIES), clock),
         )
 
 

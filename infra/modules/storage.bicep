@@ -38,6 +38,7 @@ var tables = [
   'rollups'
   'spend'
   'findings'
+  'deliveries'
 ]
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {

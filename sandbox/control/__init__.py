@@ -16,7 +16,8 @@ General:
     DELETE /_sandbox/faults
     POST   /_sandbox/forbid              {"kind": "cluster|job|pipeline|factory", "id",
                                          "allow"?: true gives it back}; kind is also "warehouse"
-                                         (id) and "table" (full name in small letters)
+                                         (id), "catalog", "schema", "path" and
+                                         "table" (full name in small letters)
 
 Data Factory; an outcome is {"status": "Succeeded|Failed|Cancelled|InProgress", "activity"?,
 "error"?: {"errorCode", "message", "failureType"}, "duration_seconds"?, "unless_parameter_max"?:
@@ -62,6 +63,10 @@ Databricks:
     POST /_sandbox/databricks/updates    {"pipeline_id", "outcome"?, "finished"?, "cause"?}
     POST /_sandbox/databricks/events     {"pipeline_id", "events": [{...}]} adds to the event log
     POST /_sandbox/databricks/identity   {"pipeline_id", "run_as"} whom the pipeline runs as
+    POST /_sandbox/databricks/update-outcomes
+                                         {"match": regex on the pipeline's name, "outcomes",
+                                         "validate_only"? (false)} also for pipelines to come
+    POST /_sandbox/databricks/schemas    {"full_name": "catalog.schema", "owner"?}
     POST /_sandbox/databricks/warehouses {"warehouse_id", "state"? (RUNNING; a STOPPED one starts
                                          for a statement; DELETED ones are refused)}
     POST /_sandbox/databricks/statements {"match"? (regex, any case), "error_code"? and "message"?
@@ -85,8 +90,10 @@ Conditions look at what is current when the task ends: a repair takes the job's 
 adds its parameters to those of the run. A TIMEDOUT is worded as the platform's own.
 An update's outcome is {"state": "COMPLETED|FAILED", "error"?: {"exceptions": [{"class_name",
 "message"}]}, "flow"?, "dataset"? (the flow), "condition"?: {"full_refresh"?, "reset_checkpoint"?:
-true or the names that have to be selected} (one met: it completes), "platform_retry"?,
-"duration_seconds"?}.
+true or the names that have to be selected, "min_workers"?} (one met: it completes),
+"platform_retry"?, "duration_seconds"?, "rows"?: {table: number}, "failed_records"?: {table:
+{expectation: number}}, "missing_tables"?: [names]}. A completed update makes the tables that its
+sources declare and tells their rows and expectations; a validation completes unless scripted.
 
 Statements: CREATE [OR REPLACE] TABLE [IF NOT EXISTS] makes the table (in main.default where neither
 name nor request say otherwise), SELECT 1 gives a row, all others succeed without doing anything.

@@ -1,15 +1,20 @@
 """Control of the workspace."""
 
+import re
+
 from sandbox.clock import Timeline
 from sandbox.databricks.clusters import DEFAULT_DEATH
 from sandbox.databricks.jobs import Job
 from sandbox.databricks.libraries import Rule
 from sandbox.databricks.models import Cluster
 from sandbox.databricks.parameters import take_parameters
+from sandbox.databricks.pipelines import UpdateRule
 from sandbox.databricks.run_models import SUCCEEDED, UPSTREAM, Ending, JobRun
 from sandbox.databricks.run_rules import scripted_failure
 from sandbox.databricks.runs import chosen_tasks, with_dependants_of
+from sandbox.databricks.tables import OWNER
 from sandbox.databricks.workspace import Workspace
+from sandbox.outcomes import Script
 from sandbox.wire import Call, Json, Route, route
 
 CLUSTER_CONTROL = {
@@ -45,6 +50,8 @@ class DatabricksControl:
             "events": self._events,
             "identity": self._identity,
             "access-tokens": self._tokens,
+            "update-outcomes": self._update_outcomes,
+            "schemas": self._schema,
         }
         return [route("POST", f"{base}/{path}", handler) for path, handler in posts.items()]
 
@@ -145,6 +152,19 @@ class DatabricksControl:
 
     def _identity(self, call: Call) -> Json:
         self._workspace.pipelines.get(call.body["pipeline_id"]).run_as = call.body["run_as"]
+        return {}
+
+    def _update_outcomes(self, call: Call) -> Json:
+        body, script = call.body, Script({"state": "COMPLETED"})
+        script.load(body["outcomes"], None)
+        pattern, count = re.compile(body["match"]), len(body["outcomes"])
+        rule = UpdateRule(pattern, bool(body.get("validate_only")), script, count)
+        self._workspace.pipelines.rules.append(rule)
+        return {}
+
+    def _schema(self, call: Call) -> Json:
+        governance = self._workspace.governance
+        governance.add(call.body["full_name"], call.body.get("owner", OWNER))
         return {}
 
     def _events(self, call: Call) -> Json:

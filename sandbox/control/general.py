@@ -100,6 +100,8 @@ class GeneralControl:
             "warehouses": workspace.statements.warehouses,
             "statements": [statement_state(x) for x in workspace.statements.all.values()],
             "tables": list(workspace.tables.all.values()),
+            "schemas": list(workspace.governance.all.values()),
+            "files": workspace.files.all,
         }
 
     def _factories(self) -> list[Json]:

@@ -27,6 +27,10 @@ class Update:
         """Say whether it is still going on."""
         return self.state not in OVER
 
+    def validates(self) -> bool:
+        """Say whether it only checks the sources and touches no table."""
+        return bool(self.request.get("validate_only"))
+
     def resets(self) -> bool:
         """Say whether tables are emptied first."""
         return bool(self.request.get("full_refresh") or self.request.get("full_refresh_selection"))
@@ -76,8 +80,16 @@ def verdict(update: Update) -> str:
         bool(fresh and request.get("full_refresh"))
         or covers(fresh, request.get("full_refresh_selection"))
         or covers(reset, request.get("reset_checkpoint_selection"))
+        or workers_of(update.config) >= condition.get("min_workers", float("inf"))
     )
     return "COMPLETED" if helped else str(update.outcome.get("state", "COMPLETED"))
+
+
+def workers_of(spec: Json) -> int:
+    """Return the most workers that a pipeline's clusters may have."""
+    clusters = spec.get("clusters") or [{}]
+    scale = clusters[0].get("autoscale") or {}
+    return int(scale.get("max_workers") or clusters[0].get("num_workers") or 0)
 
 
 def covers(wanted: bool | list[str] | None, chosen: list[str] | None) -> bool:  # noqa: FBT001 - a value from a script

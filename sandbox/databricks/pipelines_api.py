@@ -1,5 +1,8 @@
 """pipelines/* over HTTP."""
 
+import re
+from collections.abc import Callable
+
 from sandbox.clock import iso
 from sandbox.databricks.access import Access
 from sandbox.databricks.errors import invalid_parameter, not_found
@@ -10,6 +13,7 @@ from sandbox.databricks.requests import number_of, page_state
 from sandbox.wire import Call, Json, Route, encode_token, route
 
 LATEST = 5
+_LIKE = re.compile(r"name\s+LIKE\s+'((?:[^']|'')*)'", re.IGNORECASE)
 
 
 class PipelinesApi:
@@ -45,7 +49,8 @@ class PipelinesApi:
         return {"pipeline_id": self._pipelines.create(call.body).pipeline_id}
 
     def _list(self, call: Call) -> Json:
-        views = [list_view(pipeline) for pipeline in self._pipelines.all.values()]
+        named = name_test(call.text("filter"))
+        views = [list_view(x) for x in self._pipelines.all.values() if named(x)]
         return page_of("statuses", views, call)
 
     def _get(self, call: Call) -> Json:
@@ -100,6 +105,18 @@ class PipelinesApi:
             "order_by": call.query.get("order_by", []),
         }
         return events_page(pipeline, asked, number_of(call, "max_results", 25) or 25)
+
+
+def name_test(text: str | None) -> Callable[[Pipeline], bool]:
+    """Read the filter of a listing: `name LIKE '...'` with % as the wildcard."""
+    if not text:
+        return lambda _: True
+    found = _LIKE.fullmatch(text.strip())
+    if found is None:
+        raise invalid_parameter(f"Invalid filter: {text}")
+    parts = [re.escape(part) for part in found.group(1).replace("''", "'").split("%")]
+    pattern = re.compile(".*".join(parts))
+    return lambda pipeline: pattern.fullmatch(str(pipeline.spec.get("name", ""))) is not None
 
 
 def events_page(pipeline: Pipeline, asked: Json, size: int) -> Json:

@@ -5,12 +5,16 @@ from sandbox.databricks.access import Access
 from sandbox.databricks.clusters import Clusters
 from sandbox.databricks.clusters_api import ClustersApi
 from sandbox.databricks.errors import invalid_parameter, not_found
+from sandbox.databricks.files import Files, FilesApi
+from sandbox.databricks.flows import datasets_of, events_of, materialize, running_event
+from sandbox.databricks.governance import Governance, GovernanceApi
 from sandbox.databricks.jobs import Jobs
 from sandbox.databricks.jobs_api import JobsApi
 from sandbox.databricks.libraries import Libraries
 from sandbox.databricks.models import Durations
 from sandbox.databricks.node_types import NodeTypes
 from sandbox.databricks.notifications_api import NotificationsApi
+from sandbox.databricks.pipeline_models import Pipeline, Update
 from sandbox.databricks.pipelines import Pipelines
 from sandbox.databricks.pipelines_api import PipelinesApi
 from sandbox.databricks.runs import Runs
@@ -43,6 +47,9 @@ class Workspace:
         self.pipelines = Pipelines(timeline, ids, durations)
         self.jobs = Jobs(timeline, ids)
         self.tables = Tables(timeline, ids)
+        self.files = Files(timeline)
+        self.governance = Governance(timeline)
+        self.pipelines.flows = self._flows
         self.statements = Statements(self.tables, timeline, ids, durations)
         engine = TaskEngine(self.clusters, self.libraries, self.pipelines, timeline, durations)
         engine.table_exists = self.tables.has
@@ -61,6 +68,8 @@ class Workspace:
             *PipelinesApi(self.pipelines, self.access).routes(),
             *StatementsApi(self.statements, self.access).routes(),
             *TablesApi(self.tables, self.access).routes(),
+            *FilesApi(self.files, self.access).routes(),
+            *GovernanceApi(self.governance, self.access).routes(),
             *NotificationsApi(self._ids).routes(),
             route("GET", r"/api/2\.0/permissions/{kind}/{name}", self._permissions),
             route("PATCH", r"/api/2\.0/permissions/{kind}/{name}", self._grant),
@@ -72,6 +81,14 @@ class Workspace:
         """Write the caller's own tokens; without one the field is left out, as the API does."""
         del call
         return {"token_infos": self.own_tokens} if self.own_tokens else {}
+
+    def _flows(self, pipeline: Pipeline, update: Update, state: str) -> list[Json]:
+        """Say what an update's flows tell; those that completed have made their tables."""
+        datasets = datasets_of(pipeline, self.files)
+        if state == "RUNNING":
+            return [running_event(name) for name in datasets]
+        materialize(pipeline, update, self.files, self.tables)
+        return events_of(datasets, update.outcome)
 
     def _permissions(self, call: Call) -> Json:
         kind, name = call.params["kind"], call.params["name"]

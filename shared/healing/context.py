@@ -17,6 +17,7 @@ from shared.errors import LedgerMissing
 from shared.ledger.alerts import Alerts
 from shared.ledger.audit import Audit
 from shared.ledger.claims import Claims
+from shared.ledger.deliveries import Deliveries
 from shared.ledger.incidents import Incidents
 from shared.ledger.limits import Limits, Usage
 from shared.ledger.locks import Locks
@@ -85,6 +86,7 @@ class Context(msgspec.Struct, frozen=True):
     outbox: Outbox
     links: Links
     selftests: SelfTests
+    deliveries: Deliveries
 
     @property
     def timings(self) -> Timings:

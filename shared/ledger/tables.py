@@ -30,8 +30,20 @@ MAX_TEXT = 16_000  # half of that: a character may take two UTF-16 units
 _MAX_CHUNKS = 30
 
 ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE = "alerts", "claims", "incidents", "audit", "state"
-MESSAGES, ROLLUPS, SPEND, FINDINGS = "messages", "rollups", "spend", "findings"
-ALL_TABLES = (ALERTS, CLAIMS, INCIDENTS, AUDIT, STATE, MESSAGES, ROLLUPS, SPEND, FINDINGS)
+MESSAGES, ROLLUPS, SPEND = "messages", "rollups", "spend"
+FINDINGS, DELIVERIES = "findings", "deliveries"
+ALL_TABLES = (
+    ALERTS,
+    CLAIMS,
+    INCIDENTS,
+    AUDIT,
+    STATE,
+    MESSAGES,
+    ROLLUPS,
+    SPEND,
+    FINDINGS,
+    DELIVERIES,
+)
 
 
 def digest(text: str, length: int = 32) -> str:

@@ -39,6 +39,23 @@ def quiet_incidents(context: Context) -> Iterator[Incident]:
             yield incident
 
 
+def quiet_deliveries(context: Context) -> Iterator[str]:
+    """Ids of open deliveries that nothing has written to for a while.
+
+    One that waits long writes nothing either; whether it lives, its orchestration tells.
+    """
+    after = timedelta(seconds=context.timings.dispatch_after)
+    for delivery_id in context.deliveries.opened():
+        try:
+            delivery = context.deliveries.get(delivery_id)
+        except LedgerMissing:
+            continue  # its row is about to be written, or never was
+        if delivery.state.closed:
+            context.deliveries.forget_open(delivery_id)
+        elif context.clock.now() - delivery.updated_at > after:
+            yield delivery_id
+
+
 def resumable(context: Context, incident_id: str) -> bool:
     """Note that a healing is taken up again; False if that was done too often.
 

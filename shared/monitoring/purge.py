@@ -15,6 +15,8 @@ def purge(context: Context) -> dict[str, int]:
         context.claims.release(incident.failure.root_key, incident.incident_id)
         context.audit.purge(incident.incident_id)
         incidents += 1
+    for delivery_id in context.deliveries.purge(before):
+        context.audit.purge(delivery_id)
     context.outbox.purge(before)
     context.storms.purge(before)
     context.incidents.closed.purge(before)

@@ -144,6 +144,7 @@ def delivery_result(  # noqa: PLR0913 - one keyword per fact that is told
     target: str = "",
     owner: str = "",
     url: str = "",
+    channels: tuple[str, ...] = (),
 ) -> Message:
     """How the delivery of a pipeline ended, or at which gate it stopped."""
     word = "Delivered" if good else "Delivery stopped"
@@ -159,6 +160,7 @@ def delivery_result(  # noqa: PLR0913 - one keyword per fact that is told
         owner=owner,
         target=target,
         url=url,
+        channels=channels,
     )
 
 

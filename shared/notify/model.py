@@ -68,6 +68,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     url: str = ""
     links: tuple[Link, ...] = ()
     incident_id: str = ""
+    channels: tuple[str, ...] = ()  # only these, of those that take it; empty: all of them
 
     @property
     def own_links(self) -> tuple[Link, ...]:

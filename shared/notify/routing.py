@@ -82,7 +82,8 @@ class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def route(channels: Sequence[Channel], message: Message) -> list[str]:
     """Names of the channels that `message` goes to."""
-    return [channel.name for channel in channels if channel.takes(message)]
+    named = [c for c in channels if not message.channels or c.name in message.channels]
+    return [channel.name for channel in named if channel.takes(message)]
 
 
 def channels(raw: str, *, allow_loopback: bool = False) -> tuple[Channel, ...]:

@@ -22,6 +22,7 @@ from shared.errors import (
     PlatformUnavailable,
 )
 from shared.platforms.calls import mutate, read
+from shared.platforms.deployments import Deployments
 from shared.targets import Workspace
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class WorkspaceApi:
         self.workspace = workspace
         self._client = client
         self._clock = clock
+        self.deployments = Deployments(client, translate, clock)
 
     # Clusters
 

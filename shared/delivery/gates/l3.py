@@ -1,0 +1,206 @@
+"""L3: an update runs until it is green, is healed where that is known how, and never too long."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shared.delivery.evidence import events_of, flows_of, lines_of
+from shared.delivery.heal import heal
+from shared.delivery.work import GateFailed, Later, Mutation, Work
+from shared.delivery_models import Delivery, Flow, GateName, GateState, Run
+from shared.models import Json
+
+_OVER = frozenset({"COMPLETED", "FAILED", "CANCELED"})
+_FAILED_FLOW = frozenset({"FAILED", "STOPPED"})
+
+
+def run(work: Work) -> None:
+    """Pass the gate, fail it, or come back later."""
+    work.enter(GateName.L3)
+    current = _begun(work)
+    _in_time(work)
+    if current.not_before and work.now < current.not_before:
+        wait = (current.not_before - work.now).total_seconds()
+        raise Later(wait, "the pause before the next try")
+    update_id = _started(work, current)
+    _follow(work, update_id)
+
+
+def _begun(work: Work) -> Run:
+    """The run that is on; the gate's time begins with the first one of the stage."""
+    number, now = work.delivery.stage_number, work.now
+
+    def begin(fresh: Delivery) -> None:
+        stage = fresh.stages[number]
+        if stage.deadline is None:
+            stage.deadline = now + timedelta(minutes=fresh.plan.timeout_minutes)
+        if not stage.runs:
+            stage.runs.append(Run(1))
+
+    if work.stage.run is None or work.stage.deadline is None:
+        work.change(begin)
+    current = work.stage.run
+    if current is None:
+        raise GateFailed("no run was begun")
+    return current
+
+
+def _in_time(work: Work) -> None:
+    deadline = work.stage.deadline
+    if deadline is not None and work.now >= deadline:
+        raise GateFailed(f"not green within {work.plan.timeout_minutes:g} minutes")
+
+
+def _started(work: Work, current: Run) -> str:
+    """The update of the present run; started, if it is not."""
+    if current.update_id:
+        return current.update_id
+    pipeline_id = work.stage.pipeline_id
+    row = work.api.pipeline(pipeline_id)
+    if row is None:
+        raise GateFailed("the pipeline is gone")
+    name = f"{work.stage.target}-update-{current.number}"
+    if name not in work.delivery.intents and row.get("state") == "RUNNING":
+        update_id = _running(work, row)
+    else:
+        update_id = _start(work, current, name)
+    number, now = work.delivery.stage_number, work.now
+
+    def note(fresh: Delivery) -> None:
+        mine = fresh.stages[number].runs[current.number - 1]
+        mine.update_id, mine.started_at = update_id, mine.started_at or now
+
+    work.change(note)
+    return update_id
+
+
+def _running(work: Work, row: Json) -> str:
+    """A continuous pipeline starts by itself; anybody else's update is waited for."""
+    latest = (row.get("latest_updates") or [{}])[0]
+    if (row.get("spec") or {}).get("continuous") and latest.get("update_id"):
+        return str(latest["update_id"])
+    raise Later(work.context.timings.wait_interval, "another update of the pipeline is under way")
+
+
+def _start(work: Work, current: Run, name: str) -> str:
+    pipeline_id = work.stage.pipeline_id
+    request: Json = {"cause": "API_CALL"}
+    if current.reset:
+        request["reset_checkpoint_selection"] = current.reset
+    if current.full:
+        request["full_refresh_selection"] = current.full
+
+    def before() -> Json:
+        return {"known": [str(u["update_id"]) for u in work.reads.updates(pipeline_id)]}
+
+    def look(memo: Json) -> Json | None:
+        for update in work.reads.updates(pipeline_id):
+            fresh = update["update_id"] not in memo["known"]
+            chosen = list(update.get("full_refresh_selection") or [])
+            if fresh and update.get("cause") == "API_CALL" and chosen == current.full:
+                return {"update_id": str(update["update_id"])}
+        return None
+
+    made = work.once(
+        Mutation(
+            name,
+            f"start an update of pipeline {pipeline_id}",
+            lambda: {"update_id": work.api.start_update(pipeline_id, request)},
+            look,
+            before,
+        )
+    )
+    return str(made["update_id"])
+
+
+def _follow(work: Work, update_id: str) -> None:
+    pipeline_id = work.stage.pipeline_id
+    update_id = _newest(work, pipeline_id, update_id)
+    state = str(work.reads.update(pipeline_id, update_id).get("state"))
+    events = events_of(work, pipeline_id, update_id)
+    flows = flows_of(events)
+    _note(work, update_id, state, flows)
+    if state == "CANCELED":
+        raise GateFailed("somebody stopped the update")
+    lines = lines_of(events)
+    if state == "FAILED":
+        heal(work, lines, "update")
+        return
+    row = work.api.pipeline(pipeline_id) or {}
+    continuous = bool((row.get("spec") or {}).get("continuous"))
+    if continuous and state == "RUNNING":
+        failing = [n for n, flow in flows.items() if flow.status in _FAILED_FLOW]
+        _settled(work, bool(lines), failing)
+    elif state != "COMPLETED":
+        raise Later(_pause(work), f"the update is {state}")
+    elif row.get("state") != "IDLE":
+        raise Later(_pause(work), f"the pipeline is {row.get('state')}")
+    elif lines:
+        heal(work, lines, "update")
+        return
+    _resolved(work)
+    rows = sum(flow.rows for flow in flows.values())
+    what = "running without an error" if continuous else "completed"
+    note = f"update {update_id} {what}, {len(flows)} flows, {rows} rows"
+    work.leave(GateState.PASSED, note, "deliver_quality")
+
+
+def _newest(work: Work, pipeline_id: str, update_id: str) -> str:
+    """The update, or the newest of the platform's own retries of it."""
+    newer = []
+    for update in work.reads.updates(pipeline_id):
+        if update["update_id"] == update_id:
+            break
+        newer.append(update)
+    retries = [u for u in newer if u.get("cause") == "RETRY_ON_FAILURE"]
+    return str(retries[0]["update_id"]) if retries else update_id
+
+
+def _note(work: Work, update_id: str, state: str, flows: dict[str, Flow]) -> None:
+    number, now = work.delivery.stage_number, work.now
+
+    def note(fresh: Delivery) -> None:
+        mine = fresh.stages[number].runs[-1]
+        mine.update_id, mine.state = update_id, state
+        mine.flows = flows
+        mine.started_at = mine.started_at or now
+        if state == "RUNNING":
+            mine.running_since = mine.running_since or now
+        if state in _OVER:
+            mine.ended_at = mine.ended_at or now
+
+    work.change(note)
+
+
+def _settled(work: Work, wrong: bool, failing: list[str]) -> None:  # noqa: FBT001 - a fact
+    """A continuous pipeline is good when it has run for a while without an error."""
+    if wrong or failing:
+        raise Later(_pause(work), "flows have failed, the platform starts them again")
+    current = work.stage.run
+    since = current.running_since if current else None
+    passed = (work.now - since).total_seconds() if since else 0.0
+    if passed < work.plan.settle_seconds:
+        raise Later(_pause(work), "settling")
+
+
+def _pause(work: Work) -> float:
+    current, timings = work.stage.run, work.context.timings
+    started = current.started_at if current else None
+    passed = (work.now - started).total_seconds() if started else 0.0
+    # A tenth of the time so far: quick at first, rarer for what takes long.
+    pause = min(max(timings.verify_first, passed / 10), timings.verify_ceiling)
+    deadline = work.stage.deadline
+    left = (deadline - work.now).total_seconds() if deadline else pause
+    return max(min(pause, left), 0.1)
+
+
+def _resolved(work: Work) -> None:
+    """What was found in this stage has been repaired: it is green now."""
+    target = work.stage.target
+
+    def note(fresh: Delivery) -> None:
+        for finding in fresh.findings:
+            if finding.target == target and finding.tried:
+                finding.resolved = True
+
+    work.change(note)

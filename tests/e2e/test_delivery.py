@@ -1,0 +1,471 @@
+"""A pipeline delivered to the sandbox, from its specification to green and promoted."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import stat
+import uuid
+import zipfile
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from tests.e2e.hosts import StartHost
+from tests.e2e.world import Json, World
+
+CLOSED = {"succeeded", "rolled_back", "cancelled", "failed"}
+GATES = ["L1 configuration", "L2 deployment", "L3 execution", "L4 data quality"]
+LAUNCH = "[DLT ERROR CODE: CLUSTER_LAUNCH_FAILURE] Failed to launch pipeline cluster"
+MEMORY = "java.lang.OutOfMemoryError: Java heap space"
+
+
+def specification(world: World, **more: Any) -> Json:
+    """A small specification of its own; its schemas are made in the sandbox."""
+    name = f"Shop {uuid.uuid4().hex[:8]}"
+    schema = name.lower().replace(" ", "_")
+    for suffix in ("_dev", "_staging", ""):
+        world.script("databricks/schemas", full_name=f"main.{schema}{suffix}")
+    table = {
+        "name": "Orders",
+        "format": "json",
+        "path": "/Volumes/main/landing/orders",
+        "key": ["order_id"],
+        "columns": [
+            {"name": "order_id", "type": "long"},
+            {"name": "amount", "type": "double", "cast": "strict"},
+        ],
+        "measures": ["amount"],
+        "expectations": [
+            {"name": "amount is there", "column": "amount", "not_null": True, "action": "warn"}
+        ],
+    }
+    return {"name": name, "catalog": "main", "schema": schema, "tables": [table]} | more
+
+
+def classic(world: World) -> Json:
+    compute = {"min_workers": 1, "max_workers": 4}
+    return specification(world, serverless=False, compute=compute)
+
+
+def update_outcomes(world: World, spec: Json, *outcomes: Json, suffix: str = " \\(dev\\)$") -> None:
+    world.script(
+        "databricks/update-outcomes",
+        match=f"^{re.escape(spec['name'])}{suffix}",
+        outcomes=list(outcomes),
+    )
+
+
+def failing(message: str, flow: str = "bronze_orders", **more: Any) -> Json:
+    error = {"exceptions": [{"class_name": "Exception", "message": message}]}
+    return {"state": "FAILED", "flow": flow, "error": error} | more
+
+
+def deliver(world: World, spec: Json, **plan: Any) -> str:
+    answer = world.post(
+        "/api/deliveries", {"target": "dev", "specification": spec} | plan, "deployer"
+    )
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["delivery_id"])
+
+
+def delivery(world: World, delivery_id: str) -> Json:
+    return dict(world.get(f"/api/deliveries/{delivery_id}", "deployer").json())
+
+
+def ended(world: World, delivery_id: str) -> Json:
+    def ready() -> Json:
+        found = delivery(world, delivery_id)
+        return found if found["state"] in CLOSED else {}
+
+    found: Json = world.until(ready)
+    assert found["audit"]["whole"]
+    return found
+
+
+def passed(found: Json, target: str = "dev") -> list[str]:
+    gates = [g for g in found["gates"] if g["target"] == target]
+    return [g["name"] for g in gates if g["state"] == "passed"]
+
+
+def state(world: World) -> Json:
+    return dict(requests.get(f"{world.sandbox_url}/_sandbox/state", timeout=10).json())[
+        "databricks"
+    ]
+
+
+def pipelines(world: World, spec: Json) -> list[Json]:
+    """Everything in the workspace whose name begins with the pipeline's."""
+    return [p for p in state(world)["pipelines"] if p["name"].startswith(spec["name"])]
+
+
+def jobs(world: World, spec: Json) -> list[Json]:
+    return [j for j in state(world)["jobs"] if j["settings"]["name"].startswith(spec["name"])]
+
+
+def folders(world: World, delivery_id: str) -> list[str]:
+    return [path for path in state(world)["files"] if delivery_id in path]
+
+
+def test_green_at_once(world: World) -> None:
+    spec = specification(world, schedule={"daily_at": "17:00", "timezone": "America/New_York"})
+
+    found = ended(world, deliver(world, spec, commit="abc123", clean=False))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    assert passed(found) == GATES
+    assert found["progress"]["flows_done"] == found["progress"]["flows_seen"] > 3
+    (pipeline,) = pipelines(world, spec)
+    assert pipeline["name"] == f"{spec['name']} (dev)"
+    assert [u["validate_only"] for u in pipeline["updates"]] == [False]
+    (job,) = jobs(world, spec)
+    assert job["settings"]["schedule"]["pause_status"] == "UNPAUSED"
+    assert "The source tree was not clean: commit what was delivered." in found["next_steps"]
+    text = world.get(f"/api/deliveries/{found['delivery_id']}/summary", "reader").text
+    assert text.startswith(f"# {spec['name']}: delivered")
+    assert "| L4 data quality | dev | 1 | passed |" in text
+
+
+def test_green_after_a_cluster_that_did_not_start(world: World) -> None:
+    spec = specification(world)
+    update_outcomes(world, spec, failing(LAUNCH, flow="flow"))
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    (finding,) = found["findings"]
+    assert finding["error_type"] == "DatabricksClusterStartFailure"
+    assert finding["resolved"]
+    assert len(found["stages"][0]["updates"]) == 2
+    assert found["version"] == 1
+
+
+def test_green_after_scaling(world: World) -> None:
+    spec = classic(world)
+    outcome = failing(MEMORY, condition={"min_workers": 6})
+    update_outcomes(world, spec, outcome, outcome)
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    assert found["findings"][0]["category"] == "resource"
+    assert found["changes"] == [
+        "up to 6 workers in place of 4 (because of DatabricksResourceExhausted)"
+    ]
+    assert passed(found) == [*GATES[:2], *GATES]
+    (pipeline,) = pipelines(world, spec)
+    assert pipeline["spec"]["clusters"][0]["autoscale"]["max_workers"] == 6
+    assert pipeline["spec"]["tags"]["lakemend_delivery"] == f"{found['delivery_id']}.2"
+
+
+def test_green_after_a_change_of_the_specification(world: World) -> None:
+    spec = specification(world)
+    value = "[CAST_INVALID_INPUT] The value '4711-secret' of the type"
+    told = f'{value} "STRING" cannot be cast to "DOUBLE"'
+    update_outcomes(world, spec, failing(told, flow="silver_orders"))
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    (change,) = found["changes"]
+    assert change.startswith("Orders: amount cast by try, wrong values go to quarantine")
+    folder = f"{found['delivery_id']}.2/src/pipeline/silver/silver_orders.py"
+    text = next(text for path, text in state(world)["files"].items() if path.endswith(folder))
+    assert "try_cast(`amount` AS DOUBLE)" in text
+    assert "4711-secret" not in world.get(f"/api/deliveries/{found['delivery_id']}").text
+
+
+def test_what_only_a_person_can_repair_names_the_line(world: World) -> None:
+    spec = specification(world)
+    told = "NameError: name 'rows' is not defined\n  File \"/x/silver_orders.py\", line 12"
+    update_outcomes(world, spec, failing(told, flow="silver_orders"))
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "rolled_back"
+    assert found["findings"][0]["where"] == "/x/silver_orders.py, line 12"
+    assert "Look at /x/silver_orders.py, line 12." in found["next_steps"]
+    assert pipelines(world, spec) == []
+    assert jobs(world, spec) == []
+    assert folders(world, found["delivery_id"]) == []
+
+
+def test_attempts_are_used_up(world: World) -> None:
+    spec = specification(world)
+    update_outcomes(world, spec, *[failing(LAUNCH, flow="flow")] * 3)
+
+    found = ended(world, deliver(world, spec, retry_attempts=1))
+
+    assert found["state"] == "rolled_back"
+    assert "the attempts are used up" in found["outcome"]
+    assert len(found["stages"][0]["updates"]) == 2
+
+
+def bad_data(world: World, spec: Json, *, first: bool) -> None:
+    failed = {"silver_orders": {"amount is there": 30}}
+    outcomes = [] if first else [{"state": "COMPLETED"}]
+    update_outcomes(world, spec, *outcomes, {"state": "COMPLETED", "failed_records": failed})
+
+
+def test_a_first_delivery_of_bad_data_leaves_nothing(world: World) -> None:
+    spec = specification(world)
+    bad_data(world, spec, first=True)
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "rolled_back"
+    assert "amount is there: 70.00% of 100 records, wanted 95.00%" in found["outcome"]
+    assert passed(found) == GATES[:3]
+    assert pipelines(world, spec) == []
+    assert jobs(world, spec) == []
+    assert folders(world, found["delivery_id"]) == []
+    assert any("RESTORE TABLE" in step for step in found["next_steps"])
+
+
+def test_stopped_by_quality_the_previous_version_comes_back(world: World) -> None:
+    spec = specification(world)
+    bad_data(world, spec, first=False)
+    first = ended(world, deliver(world, spec))
+    before = pipelines(world, spec)[0]["spec"]
+    settings = jobs(world, spec)[0]["settings"]
+
+    found = ended(world, deliver(world, spec | {"description": "changed"}))
+
+    assert found["state"] == "rolled_back", found["outcome"]
+    (pipeline,) = pipelines(world, spec)
+    assert pipeline["spec"] == before
+    assert pipeline["updates"][-1]["state"] == "COMPLETED"
+    assert len(pipeline["updates"]) == 3  # green, bad, and the one that shows it is good again
+    assert jobs(world, spec)[0]["settings"] == settings
+    assert folders(world, found["delivery_id"]) == []
+    assert folders(world, first["delivery_id"]) != []
+    assert "the previous version is back" in found["stages"][0]["rollback"]
+
+
+def test_timed_out_and_rolled_back(world: World) -> None:
+    spec = specification(world)
+    update_outcomes(world, spec, {"state": "COMPLETED", "duration_seconds": 9999})
+
+    found = ended(world, deliver(world, spec, timeout_minutes=0.05))
+
+    assert found["state"] == "rolled_back"
+    assert "not green within 0.05 minutes" in found["outcome"]
+    assert pipelines(world, spec) == []
+
+
+def test_promoted_to_the_next_target(world: World) -> None:
+    spec = specification(world)
+
+    found = ended(world, deliver(world, spec, promote_to={"target": "prod"}))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    assert passed(found, "dev") == passed(found, "prod") == GATES
+    made = {p["name"]: p["spec"] for p in pipelines(world, spec)}
+    assert made.keys() == {f"{spec['name']} (dev)", spec["name"]}
+    assert made[spec["name"]]["development"] is False
+    assert made[spec["name"]]["schema"] == spec["schema"]
+
+
+def test_a_promotion_that_fails_leaves_the_first_target(world: World) -> None:
+    spec = specification(world)
+    update_outcomes(world, spec, failing("[UNHEARD_OF] nobody knows"), suffix="$")
+
+    found = ended(world, deliver(world, spec, promote_to={"target": "prod"}))
+
+    assert found["state"] == "rolled_back"
+    assert [p["name"] for p in pipelines(world, spec)] == [f"{spec['name']} (dev)"]
+
+
+def test_cancelled_and_rolled_back(world: World) -> None:
+    spec = specification(world)
+    update_outcomes(world, spec, {"state": "COMPLETED", "duration_seconds": 9999})
+    delivery_id = deliver(world, spec)
+    world.until(lambda: (delivery(world, delivery_id)["progress"] or {}).get("state") == "RUNNING")
+
+    answer = world.post(f"/api/deliveries/{delivery_id}/cancel", {"why": "wrong"}, "deployer")
+
+    assert answer.status_code == 202
+    found = ended(world, delivery_id)
+    assert found["state"] == "cancelled"
+    assert found["cancel"]["why"] == "wrong"
+    assert pipelines(world, spec) == []
+    again = world.post(f"/api/deliveries/{delivery_id}/cancel", {}, "deployer")
+    assert again.status_code == 409
+
+
+def test_taken_back_by_hand(world: World) -> None:
+    spec = specification(world)
+    delivery_id = ended(world, deliver(world, spec))["delivery_id"]
+
+    answer = world.post(f"/api/deliveries/{delivery_id}/rollback", {"why": "a doubt"}, "deployer")
+
+    assert answer.status_code == 202
+    found = ended(world, delivery_id)
+    assert found["state"] == "rolled_back"
+    assert "a doubt" in found["outcome"]
+    assert pipelines(world, spec) == []
+    assert jobs(world, spec) == []
+
+
+def test_a_pipeline_that_is_not_ours_is_left_alone(world: World) -> None:
+    spec = specification(world)
+    name = f"{spec['name']} (dev)"
+    theirs = world.script("databricks/pipelines", name=name, catalog="main", schema="other")
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "rolled_back"
+    assert "belongs to a pipeline that was not delivered from here" in found["outcome"]
+    (pipeline,) = pipelines(world, spec)
+    assert pipeline["pipeline_id"] == theirs["pipeline_id"]
+    assert pipeline["updates"] == []
+
+
+def test_what_the_platform_does_not_validate_is_not_deployed(world: World) -> None:
+    spec = specification(world)
+    world.script(
+        "databricks/update-outcomes",
+        match=re.escape(spec["name"]),
+        validate_only=True,
+        outcomes=[failing("[TABLE_OR_VIEW_NOT_FOUND] The table or view `nowhere` cannot be found")],
+    )
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "rolled_back"
+    assert passed(found) == []
+    assert pipelines(world, spec) == []
+    assert jobs(world, spec) == []
+
+
+def test_one_key_is_one_delivery(world: World) -> None:
+    spec = specification(world)
+    key = uuid.uuid4().hex
+    first = deliver(world, spec, delivery_key=key)
+
+    assert deliver(world, spec, delivery_key=key) == first
+
+    other = {"target": "dev", "specification": spec, "delivery_key": key, "retry_attempts": 1}
+    assert world.post("/api/deliveries", other, "deployer").status_code == 409
+    assert ended(world, first)["state"] == "succeeded"
+    listed = world.get("/api/deliveries?limit=50", "deployer").json()["deliveries"]
+    assert [d["delivery_id"] for d in listed].count(first) == 1
+
+
+def slow(world: World, method: str, path: str, *, takes_effect: bool) -> None:
+    world.script(
+        "faults",
+        name=f"slow-{uuid.uuid4().hex}",
+        method=method,
+        path=path,
+        times=1,
+        status=500,
+        body={"error_code": "INTERNAL_ERROR", "message": "never read"},
+        after_effect=takes_effect,
+        delay_seconds=4,
+    )
+
+
+@pytest.mark.parametrize("takes_effect", [True, False])
+@pytest.mark.parametrize("path", ["/pipelines$", "/pipelines/[^/]+/updates$", "/jobs/create$"])
+def test_killed_in_the_middle_and_finished_after_the_restart(
+    start_host: StartHost, path: str, takes_effect: bool
+) -> None:
+    host = start_host()
+    world = host.world
+    spec = specification(world)
+    already = len(world.seen(path))
+    slow(world, "POST", path, takes_effect=takes_effect)
+    delivery_id = deliver(world, spec)
+    world.until(lambda: len(world.seen(path)) > already)
+
+    host.service.kill()
+    host.service.start()
+
+    found = ended(world, delivery_id)
+    assert found["state"] == "succeeded", found["outcome"]
+    (pipeline,) = pipelines(world, spec)
+    assert len(pipeline["updates"]) == 1
+    assert len(jobs(world, spec)) == 1
+    assert passed(found) == GATES
+
+
+def zipped(files: dict[str, str], links: dict[str, str] | None = None) -> str:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path, text in files.items():
+            packed.writestr(path, text)
+        for path, to in (links or {}).items():
+            entry = zipfile.ZipInfo(path)
+            entry.create_system = 3
+            entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+            packed.writestr(entry, to)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def refused(world: World, **plan: Any) -> list[str]:
+    answer = world.post("/api/deliveries", plan, "deployer")
+    assert answer.status_code == 400, answer.text
+    return [f"{p['field']}: {p['expected']}" for p in answer.json()["problems"]]
+
+
+@pytest.mark.parametrize("path", ["../evil.py", "/etc/evil.py", "src/../../evil.py", "c:\\evil.py"])
+def test_a_zip_that_leads_outside_is_refused(world: World, path: str) -> None:
+    problems = refused(world, name="x", target="dev", bundle=zipped({path: "import dlt"}))
+    assert ["leads outside" in p for p in problems] == [True]
+
+
+def test_a_zip_with_a_link_is_refused(world: World) -> None:
+    bundle = zipped({"bundle.json": "{}"}, links={"src/a.py": "/etc/passwd"})
+    (problem,) = refused(world, name="x", target="dev", bundle=bundle)
+    assert "is a link" in problem
+
+
+def test_a_zip_bomb_is_refused(world: World) -> None:
+    bundle = zipped({"bundle.json": "0" * 30_000_000})
+    (problem,) = refused(world, name="x", target="dev", bundle=bundle)
+    assert "at most 1000000 bytes" in problem
+
+
+def test_all_that_is_wrong_with_a_plan_is_told_at_once(world: World) -> None:
+    problems = refused(
+        world, timeout_minutes="long", retry_attempts=99, commit="TODO", unheard=True
+    )
+    assert {problem.partition(":")[0] for problem in problems} == {
+        "timeout_minutes",
+        "retry_attempts",
+        "commit",
+        "unheard",
+        "target",
+        "specification",
+        "name",
+    }
+
+
+def test_a_markdown_plan_is_delivered_or_refused(world: World) -> None:
+    spec = specification(world)
+    block = yaml.safe_dump({"target": "dev", "specification": spec})
+    text = (
+        "# Plan\n\n## All Needed Context\n\nOrders.\n\n## Implementation Blueprint\n\n"
+        f"```yaml\n{block}```\n\n## Validation Loop\n\nAll four gates.\n"
+    )
+    headers = {"X-API-Key": world.keys["deployer"], "Content-Type": "text/markdown"}
+
+    def send(body: str) -> requests.Response:
+        url = f"{world.base_url}/api/deliveries"
+        return requests.post(url, data=body.encode(), headers=headers, timeout=30)
+
+    poor = send(text.replace("## Validation Loop", "## TODO")).json()["problems"]
+    assert [p["field"] for p in poor] == ["Validation Loop", f"line {text.count(chr(10)) - 2}"]
+    answer = send(text)
+    assert answer.status_code == 202, answer.text
+    assert ended(world, answer.json()["delivery_id"])["state"] == "succeeded"
+
+
+def test_only_a_deployer_delivers(world: World) -> None:
+    plan = {"target": "dev", "specification": specification(world)}
+    for scope in ("sender", "reader", "approver"):
+        assert world.post("/api/deliveries", plan, scope).status_code == 403
