@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -140,16 +140,15 @@ async def _answer(
 
     given = Answer(question_id, approve, by, current().redactor.text(note))
     try:
-        incident = await asyncio.to_thread(lambda: write(current().context, incident_id, given))
+        await asyncio.to_thread(lambda: write(current().context, incident_id, given))
     except LedgerMissing:
         return problem(404, "no such incident")
     except AnswerRefused as error:
+        await _wake(client, incident_id, event_of(question_id))  # the first answer's may be lost
         return problem(409, str(error))
     except LedgerUnavailable as error:
         return unavailable(error)
-    question = incident.question
-    if question is not None:
-        await _wake(client, incident_id, event_of(question))
+    await _wake(client, incident_id, event_of(question_id))
     said = "approved" if approve else "refused"
     return answer(
         202,
@@ -232,9 +231,13 @@ def _until(body: _PauseBody) -> datetime | None:
         return None
     if body.until.tzinfo is None:
         raise InputError("until", "expected a time with its offset, such as 2026-01-31T18:00:00Z")
-    if body.until <= _now():
-        raise InputError("until", "expected a time that is still to come")
-    return body.until
+    try:
+        until = body.until.astimezone(UTC)
+    except OverflowError:
+        until = None
+    if until is None or not _now() < until <= _now() + timedelta(days=366):
+        raise InputError("until", "expected a time to come, within a year")
+    return until
 
 
 def _note(action: Action, by: str, words: str) -> None:

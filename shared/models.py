@@ -316,8 +316,11 @@ class Incident(msgspec.Struct, omit_defaults=True):
     environment: str = ""
     mode: str = ""  # that it was decided in last
     usual_seconds: float | None = None  # how long the same work takes when all is well
-    tags: dict[str, str] | None = None  # of the work on its platform; None: not asked
+    tags: dict[str, str] | None = None  # of the work on its platform, as last seen
     storm: str = ""  # the incident of the storm that it belongs to
+    storm_kind: str = ""  # the error type of that storm
+    decided: str = ""  # digest of what was decided last and on what: the same is written once
+    decisions: int = 0
     failed_at: datetime | None = None  # when the work failed, as far as the platform tells
     estimate_usd: float | None = None  # of the remedy decided on last, done or not
     recovered_at: datetime | None = None  # good again, by whomever, seen after it was closed
@@ -332,6 +335,11 @@ class Incident(msgspec.Struct, omit_defaults=True):
     guidance: list[str] = []
     audit_count: int = 0
     audit_head: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether it is closed or about to be: nothing more is remediated."""
+        return self.state.closed or self.closing is not None
 
     @property
     def attempt(self) -> Attempt | None:

@@ -54,12 +54,12 @@ def ask(context: Context, incident: Incident, found: Assessment, entries: list[A
     left = (question.expires_at - context.clock.now()).total_seconds()
     seconds = max(0.0, min(left, context.policy.approval.look))
     _plan(context, incident, seconds)
-    return Step(AWAIT, seconds, event_of(question))
+    return Step(AWAIT, seconds, event_of(question.question_id))
 
 
-def event_of(question: Question) -> str:
+def event_of(question_id: str) -> str:
     """The name of the external event that says a question was answered."""
-    return f"answered-{question.question_id}"
+    return f"answered-{question_id}"
 
 
 def answer(context: Context, incident_id: str, given: Answer) -> Incident:
@@ -83,19 +83,25 @@ def answer(context: Context, incident_id: str, given: Answer) -> Incident:
     incident = context.incidents.change(incident_id, change)
     if refused:
         raise AnswerRefused(refused)
-    action = Action.APPROVAL_GIVEN if given.approve else Action.APPROVAL_REFUSED
-    said = "approved" if given.approve else "refused"
-    summary = incident.question.summary if incident.question else ""
-    note = f": {given.note}" if given.note else ""
+    return note_answer(context, incident)
+
+
+def note_answer(context: Context, incident: Incident) -> Incident:
+    """The row of an answer, once. The healing writes it too: whoever answered may have died."""
+    question = incident.question
+    if question is None or not question.answered_by:
+        return incident
+    said = "approved" if question.approved else "refused"
+    note = f": {question.note}" if question.note else ""
     entry = context.entry(
-        action,
-        f"{given.by} {said} to {summary}{note}",
-        f"answer-{given.question_id}",
+        Action.APPROVAL_GIVEN if question.approved else Action.APPROVAL_REFUSED,
+        f"{question.answered_by} {said} to {question.summary}{note}",
+        f"answer-{question.question_id}",
         target=incident.failure.key,
         result=said,
-        actor=given.by,
+        actor=question.answered_by,
     )
-    return context.record(incident_id, [entry])
+    return context.record(incident.incident_id, [entry])
 
 
 def _objection(incident: Incident, given: Answer, now: datetime) -> str:
@@ -114,8 +120,9 @@ def _question(context: Context, incident: Incident, found: Assessment, option: O
     now = context.clock.now()
     expires = now + timedelta(seconds=context.policy.approval.expires)
     plan = found.plans[option.spec.remedy]
-    # The same for two copies of this activity: they ask one question.
-    seed = f"{incident.incident_id}|{len(incident.attempts) + 1}|{option.action}"
+    # The same for two copies of this activity: they ask one question. Another one than before.
+    before = incident.question.question_id if incident.question else ""
+    seed = f"{incident.incident_id}|{len(incident.attempts) + 1}|{option.action}|{before}"
     return Question(
         question_id=digest(seed, 12),
         action=option.action,

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from shared.catalog.loader import NEVER_AUTOMATED, RemedySpec
 from shared.clock import iso
 from shared.errors import NothingChanged
-from shared.healing.context import Context, usage_of, work_of
+from shared.healing.context import Context, next_key, usage_of, work_of
 from shared.healing.costs import cost_of
-from shared.healing.storming import admit, note_failure
+from shared.healing.storming import admit, leave, note_failure
 from shared.ledger.limits import Objection
 from shared.ledger.tables import digest
 from shared.models import Attempt, Decision, Diagnosis, Evidence, EvidenceLine, Incident, Question
@@ -76,7 +76,10 @@ def assess(context: Context, incident: Incident) -> Assessment:
     admission = FREE
     if decision.kind in {DecisionKind.ACT, DecisionKind.ASK}:
         note_failure(context, incident, diagnosis.error_type)
-        admission = admit(context, incident, diagnosis.error_type)
+        asks = decision.kind is DecisionKind.ASK
+        admission = admit(context, incident, diagnosis.error_type, asks=asks)
+    elif incident.storm:
+        leave(context, incident, good=False)
     if admission.held:
         situation = replace(
             situation,
@@ -89,13 +92,13 @@ def assess(context: Context, incident: Incident) -> Assessment:
 
 
 def _look_up(context: Context, incident: Incident, evidence: Evidence) -> None:
-    """What need not be asked twice: how long it usually takes, what it is tagged with."""
+    """How long it usually takes, asked once; what it is tagged with, which may change any time."""
     if evidence.state is not RunState.FAILED:
         return
     if incident.usual_seconds is None:
         with suppress(NothingChanged):
             incident.usual_seconds = context.history.usual_seconds(incident.failure, evidence)
-    if incident.tags is None and scope.uses_tags(context.policy):
+    if scope.uses_tags(context.policy):
         incident.tags = context.history.tags(incident.failure, evidence)
 
 
@@ -164,6 +167,7 @@ def _option(  # noqa: PLR0913, PLR0917 - what makes an option
         cooldown=objection.cooldown,
         crowded=objection.crowded,
         tripped=objection.tripped,
+        half_open=objection.half_open,
     )
 
 
@@ -239,8 +243,8 @@ def _situation(
         storm="",
         storm_over=False,
         storm_delay=0.0,
-        budget_left=None if ceiling is None else ceiling - context.spend.spent(now),
-        approved=_approved(question),
+        budget_left=None if ceiling is None else ceiling - _spent(context, incident),
+        approved=_approved(question, now),
         refused=_refused(question),
         expired=_expired(question, now),
         state=evidence.state,
@@ -259,9 +263,15 @@ def _situation(
     )
 
 
+def _spent(context: Context, incident: Incident) -> float:
+    """What others have reserved of the day: an attempt's own reservation is not against it."""
+    key = next_key(incident)
+    return context.spend.spent(context.clock.now()) - context.spend.reserved(key)
+
+
 def is_production(environment: str) -> bool:
     """Whether an environment is production, by its name."""
-    return environment.lower().startswith("prod")
+    return environment.lower().startswith(("prod", "prd", "live"))
 
 
 def _max_retries(policy: Policy, incident: Incident, diagnosis: Diagnosis) -> int:
@@ -273,9 +283,11 @@ def _max_retries(policy: Policy, incident: Incident, diagnosis: Diagnosis) -> in
     return min(policy.attempts.overall, own + others)
 
 
-def _approved(question: Question | None) -> str:
-    given = question is not None and question.answered_by and question.approved
-    return question.action if question and given and not question.used else ""
+def _approved(question: Question | None, now: datetime) -> str:
+    """The action that a person has approved; a word that was not used in time does not count."""
+    if question is None or question.used or now >= question.expires_at:
+        return ""
+    return question.action if question.answered_by and question.approved else ""
 
 
 def _refused(question: Question | None) -> str:

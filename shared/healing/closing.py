@@ -177,8 +177,8 @@ def _close(
     held = [name for loan in incident.loans for name in loan.locks]
     held += incident.attempt.locks if incident.attempt else []
     context.locks.release(list(dict.fromkeys(held)), incident.incident_id)
-    recovered = state in {IncidentState.HEALED, IncidentState.OBSERVED}
-    storming.conclude(context, incident, healed=recovered)
+    good = incident.decision is not None and incident.decision.reason is Reason.ALREADY_RECOVERED
+    storming.leave(context, incident, good=good or state is IncidentState.HEALED)
     ended = msgspec.structs.replace(incident, state=state, outcome=words, closed_at=now)
     # Before the incident is closed: a repeat leaves the same message once more, which is one.
     telling.ended(context, ended)

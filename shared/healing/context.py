@@ -186,9 +186,14 @@ def work_of(context: Context, incident: Incident) -> Work:
     )
 
 
+def next_key(incident: Incident) -> str:
+    """What the incident's next attempt is counted and paid for under."""
+    return f"{incident.incident_id}/{len(incident.attempts) + 1}"
+
+
 def usage_of(incident: Incident, plan: Plan, error_type: str, remedy: str) -> Usage:
     """What the incident's next attempt would count against."""
-    key = f"{incident.incident_id}/{len(incident.attempts) + 1}"
+    key = next_key(incident)
     return Usage(incident.incident_id, key, error_type, remedy, things_of(incident, plan.locks))
 
 

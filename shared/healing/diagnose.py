@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import msgspec
+
 from shared.errors import NothingChanged, PlatformRefused, PlatformThrottled
-from shared.healing.approvals import ask, waits_for
+from shared.healing.approvals import ask, note_answer, waits_for
 from shared.healing.assess import Assessment, assess, waited
 from shared.healing.closing import begin_closing
 from shared.healing.context import CLOSED, Context, Step, as_json
-from shared.healing.storming import admit
+from shared.healing.storming import join, still_held
+from shared.ledger.tables import digest
 from shared.models import AuditEntry, Decision, Evidence, Incident, Json
 from shared.policy.model import Permit
 from shared.remedies.refresh_credential import is_own_expired
@@ -26,6 +29,8 @@ def diagnose(context: Context, incident_id: str) -> Step:
         return Step("give_back")
     if incident.attempt is not None:  # taken up again in the middle of an attempt
         return Step("remediate")
+    if incident.question is not None and not incident.question.used:
+        incident = note_answer(context, incident)
     held = _still_held(context, incident)
     if held is not None:
         return held
@@ -41,12 +46,12 @@ def _still_held(context: Context, incident: Incident) -> Step | None:
     decision, diagnosis = incident.decision, incident.diagnosis
     if decision is None or decision.kind is not DecisionKind.HOLD or diagnosis is None:
         return None
-    if decision.reason is Reason.PAUSED and context.paused():
+    if decision.reason is Reason.PAUSED and decision.note == context.paused():
         patient = waited(incident, context.clock.now()) <= context.timings.hold_ceiling
         return Step("diagnose", context.timings.hold_interval) if patient else None
     if decision.reason is not Reason.STORM:
         return None
-    admission = admit(context, incident, diagnosis.error_type)
+    admission = still_held(context, incident)
     return Step("diagnose", admission.delay) if admission.held and not admission.over else None
 
 
@@ -108,6 +113,7 @@ def _conclude(context: Context, incident: Incident, found: Assessment) -> Step:
     open_question = waits_for(incident, found.option)
     entries = [] if open_question else _entries(context, incident, found)
     incident = _remember(context, incident, found)
+    incident = join(context, incident, found.admission, found.diagnosis.error_type)
     if decision.kind is DecisionKind.ACT:
         context.record(incident.incident_id, entries, _planned(decision, context.clock.now()))
         return Step("remediate", decision.delay)
@@ -137,20 +143,10 @@ def _end(decision: Decision) -> tuple[IncidentState, str]:
 
 
 def _entries(context: Context, incident: Incident, found: Assessment) -> list[AuditEntry]:
-    entries = [_decided(context, incident, found), *_joined_storm(context, incident, found)]
+    entries = _decided(context, incident, found)
     if found.evidence.state is RunState.FAILED and _news(incident, found):
         entries.insert(0, _diagnosed(context, incident, found))
     return entries
-
-
-def _joined_storm(context: Context, incident: Incident, found: Assessment) -> list[AuditEntry]:
-    storm = found.admission.storm
-    if not storm or storm == incident.storm:
-        return []
-    how = "is let through to try" if found.admission.probe else "is held by it"
-    words = f"Belongs to the storm {storm} and {how}"
-    details = {"storm": storm}
-    return [context.entry(Action.STORM_JOINED, words, f"storm-{storm}", details=details)]
 
 
 def _news(incident: Incident, found: Assessment) -> bool:
@@ -183,20 +179,40 @@ def _diagnosed(context: Context, incident: Incident, found: Assessment) -> Audit
     )
 
 
-def _decided(context: Context, incident: Incident, found: Assessment) -> AuditEntry:
-    decision = found.decision
-    return context.entry(
+def _decided(context: Context, incident: Incident, found: Assessment) -> list[AuditEntry]:
+    """The row of a decision; none where the last one is only repeated on the same grounds."""
+    decision, number = found.decision, incident.decisions + 1
+    if incident.decided == _mark(found):
+        return []
+    entry = context.entry(
         Action.DECIDED,
         _decision_words(found),
-        _moment_key(f"decided-{decision.kind}-{decision.reason}", incident, found),
+        f"decided-{number}",
         target=incident.failure.key,
         reason=decision.reason.value,
         result=decision.kind.value,
-        details=_inputs(found),
+        details=inputs(found),
     )
+    return [entry]
 
 
-def _inputs(found: Assessment) -> Json:
+def _mark(found: Assessment) -> str:
+    """What a decision says and stands on, without what changes from second to second."""
+    told, decision = inputs(found), found.decision
+    grounds = {name: value for name, value in told.items() if name not in _FLEETING}
+    for option in grounds["options"]:
+        for name in ("cooldown", "crowded", "half_open"):
+            option.pop(name, None)
+    said = [decision.kind, decision.reason, decision.remedy, found.evidence.run_id]
+    return digest(msgspec.json.encode([said, grounds], order="sorted").decode(), 16)
+
+
+_FLEETING = frozenset(
+    {"waited", "window_left", "grace_left", "storm_delay", "budget_left", "delay_seconds"}
+)
+
+
+def inputs(found: Assessment) -> Json:
     """What the decision was made on: the situation without what the diagnosis has said already."""
     told = as_json(found.situation)
     told.pop("spec")
@@ -245,7 +261,9 @@ def _remember(context: Context, incident: Incident, found: Assessment) -> Incide
         if found.option is not None:
             fresh.estimate_usd = found.option.cost_usd
         fresh.usual_seconds, fresh.tags = incident.usual_seconds, incident.tags
-        fresh.storm = found.admission.storm or fresh.storm
+        mark = _mark(found)
+        fresh.decisions += fresh.decided != mark
+        fresh.decided = mark
         if found.evidence.run_id:
             fresh.run_id = found.evidence.run_id
         for alias in _seen(fresh, found.evidence):

@@ -13,6 +13,8 @@ from shared.healing import telling
 from shared.healing.assess import Assessment, assess
 from shared.healing.closing import begin_closing
 from shared.healing.context import CLOSED, Context, Step, usage_of
+from shared.healing.diagnose import inputs
+from shared.healing.storming import join
 from shared.healing.verify import claim_line, end_attempt, note_progress
 from shared.ledger.limits import Usage
 from shared.models import Attempt, AuditEntry, Decision, Incident, Intent, Json, Loan
@@ -58,14 +60,12 @@ def _begin(context: Context, incident: Incident) -> Step:
     plan = found.plans[decision.remedy]
     if context.locks.acquire(plan.locks, incident.incident_id, context.timings.lease):
         return Step("diagnose")
+    incident = join(context, incident, found.admission, found.diagnosis.error_type)
     usage = usage_of(incident, plan, found.diagnosis.error_type, decision.remedy)
     if not _reserve(context, found, usage):
-        lent = {name for loan in incident.loans if not loan.settled for name in loan.locks}
-        free = [name for name in plan.locks if name not in lent]
-        context.locks.release(free, incident.incident_id)
-        return Step("diagnose")
+        return _not_now(context, incident, plan, usage)
     attempt = _new_attempt(context, incident, plan, found)
-    opened = _open_attempt(context, incident, attempt, plan)
+    opened = _open_attempt(context, incident, attempt, plan, inputs(found))
     if opened is None:  # another copy of this activity was faster
         return Step("remediate", context.timings.doubt_interval)
     telling.started(context, opened)
@@ -84,10 +84,18 @@ def _reserve(context: Context, found: Assessment, usage: Usage) -> bool:
         return False
     limited = policy.blast_radius.percent_of_targets < _ALL
     known = context.inventory.known() if limited else None
-    if context.limits.begin(policy, usage, known):
+    return not context.limits.begin(policy, usage, known)
+
+
+def _not_now(context: Context, incident: Incident, plan: Plan, usage: Usage) -> Step:
+    """Give back what was taken for an attempt that may not begin."""
+    fresh = context.incidents.get(incident.incident_id)
+    if len(fresh.attempts) == len(incident.attempts):  # else another copy has begun it
+        lent = {name for loan in incident.loans if not loan.settled for name in loan.locks}
         context.spend.release(usage.key)
-        return False
-    return True
+        free = [name for name in plan.locks if name not in lent]
+        context.locks.release(free, incident.incident_id)
+    return Step("diagnose")
 
 
 _ALL = 100.0
@@ -111,9 +119,14 @@ def _new_attempt(context: Context, incident: Incident, plan: Plan, found: Assess
 
 
 def _open_attempt(
-    context: Context, incident: Incident, attempt: Attempt, plan: Plan
+    context: Context, incident: Incident, attempt: Attempt, plan: Plan, grounds: Json
 ) -> Incident | None:
-    """Write the attempt down; None if it is there already, which makes it somebody else's."""
+    """Write the attempt down; None if it is there already, which makes it somebody else's.
+
+    Nor is an incident touched that was closed meanwhile.
+    """
+    if context.incidents.get(incident.incident_id).over:
+        return None
     entry = context.entry(
         Action.ATTEMPTED,
         f"Attempt {attempt.number}: {attempt.summary}",
@@ -126,6 +139,7 @@ def _open_attempt(
             "memo": attempt.memo,
             "cost_usd": attempt.cost_usd,
             "approved_by": attempt.approved_by,
+            "decided_on": grounds,
         },
     )
 
@@ -133,7 +147,7 @@ def _open_attempt(
 
     def change(fresh: Incident) -> None:
         nonlocal won
-        won = len(fresh.attempts) < attempt.number
+        won = len(fresh.attempts) < attempt.number and not fresh.over
         if not won:
             return
         fresh.attempts.append(attempt)
@@ -230,7 +244,7 @@ def _intend(context: Context, incident: Incident, attempt: Attempt) -> Incident 
     def change(fresh: Incident) -> None:
         nonlocal won
         mine = fresh.attempts[attempt.number - 1]
-        won = mine.position == attempt.position and mine.intent == seen
+        won = mine.position == attempt.position and mine.intent == seen and not fresh.over
         if not won:
             return
         if mine.intent is None:

@@ -11,7 +11,7 @@ from shared.healing import telling
 from shared.healing.context import Context, find
 from shared.ledger.incidents import new_incident_id
 from shared.models import Failure, Incident
-from shared.policy.storms import FREE, Admission, Storm, StormState
+from shared.policy.storms import Admission, Storm, StormState
 from shared.vocabulary import Action, FailureKind, IncidentState
 
 _MOST_MEMBERS = 2_000  # looked at by one sweep
@@ -19,7 +19,7 @@ _MOST_MEMBERS = 2_000  # looked at by one sweep
 
 def note_failure(context: Context, incident: Incident, error_type: str) -> None:
     """Count a failure of this kind; declares a storm where there are too many."""
-    if incident.attempts or incident.failure.kind is FailureKind.STORM:
+    if incident.attempts:
         return
     target, storms, terms = incident.failure.target, context.storms, context.policy.storm
     storms.note(target, error_type, incident.incident_id, incident.opened_at)
@@ -28,29 +28,59 @@ def note_failure(context: Context, incident: Incident, error_type: str) -> None:
         _declare(context, target, error_type, len(members))
 
 
-def admit(context: Context, incident: Incident, error_type: str) -> Admission:
+def admit(context: Context, incident: Incident, error_type: str, *, asks: bool) -> Admission:
     """Whether an incident may go on, or waits for the end of a storm of its kind."""
-    if incident.failure.kind is FailureKind.STORM:
-        return FREE
     terms, target = context.policy.storm, incident.failure.target
-    return context.storms.admit(terms, target, error_type, incident.incident_id)
+    return context.storms.admit(terms, target, error_type, incident.incident_id, asks=asks)
 
 
-def conclude(context: Context, incident: Incident, *, healed: bool) -> None:
-    """Tell the storm how a member's attempt, or the member itself, ended."""
-    diagnosis = incident.diagnosis
-    if diagnosis is None or not incident.storm:
-        return
-    target, kind = incident.failure.target, diagnosis.error_type
-    terms = context.policy.storm
-    changed = context.storms.conclude(terms, target, kind, incident.incident_id, healed=healed)
-    if not changed:
+def still_held(context: Context, incident: Incident) -> Admission:
+    """Whether a held incident has to wait on; changes nothing."""
+    terms, kind = context.policy.storm, incident.storm_kind
+    return context.storms.peek(terms, incident.failure.target, kind, incident.incident_id)
+
+
+def join(context: Context, incident: Incident, admission: Admission, error_type: str) -> Incident:
+    """Write down that an incident belongs to a storm, once."""
+    if not admission.storm or admission.storm == incident.storm:
+        return incident
+    how = "is let through to try" if admission.probe else "is held by it"
+    how = how if admission.probe or admission.held else "is let go"
+    words = f"Belongs to the storm {admission.storm} and {how}"
+    key = f"storm-{admission.storm}"
+    entry = context.entry(Action.STORM_JOINED, words, key, details={"storm": admission.storm})
+
+    def change(fresh: Incident) -> None:
+        fresh.storm, fresh.storm_kind = admission.storm, error_type
+
+    return context.record(incident.incident_id, [entry], change)
+
+
+def conclude(context: Context, incident: Incident, error_type: str, *, healed: bool) -> None:
+    """Tell the storm of a kind, if there is one, how a member's attempt ended."""
+    terms, target = context.policy.storm, incident.failure.target
+    storm = context.storms.conclude(terms, target, error_type, incident.incident_id, healed=healed)
+    if not storm:
         return
     action = Action.STORM_RELEASED if healed else Action.STORM_PROBED
     result = "healed: the others are let go gradually" if healed else "failed: the storm goes on"
-    words = f"The probe {incident.incident_id} {result}"
+    words = f"The attempt of {incident.incident_id} {result}"
     entry = context.entry(action, words, f"probe-{incident.incident_id}-{len(incident.attempts)}")
-    context.record(incident.storm, [entry])
+    context.record(storm, [entry])
+
+
+def leave(context: Context, incident: Incident, *, good: bool) -> None:
+    """Tell the storm that an incident is closed, or may not act: it cannot be the probe any more.
+
+    That it was refused, or may not be done, says nothing about the platform. That it is good by
+    now does.
+    """
+    kinds = {incident.storm_kind, incident.diagnosis.error_type if incident.diagnosis else ""}
+    for kind in kinds - {""}:
+        if good:
+            conclude(context, incident, kind, healed=True)
+        else:
+            context.storms.withdraw(incident.failure.target, kind, incident.incident_id)
 
 
 def end_storms(context: Context) -> int:
@@ -61,8 +91,8 @@ def end_storms(context: Context) -> int:
             _open_incident(context, storm, f"many failures of {storm.error_type}", 0)
         members = _members(context, storm)
         stuck = next((m for m in members if m.incident_id == storm.probe), None)
-        if stuck is not None and stuck.state.closed:
-            conclude(context, stuck, healed=stuck.state is IncidentState.HEALED)
+        if stuck is not None and stuck.state.closed:  # whoever closed it died before it was told
+            leave(context, stuck, good=stuck.state is IncidentState.HEALED)
         if all(member.state.closed for member in members):
             ended += _end(context, storm, members, StormState.OVER)
         elif _too_long(context, storm):

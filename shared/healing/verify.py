@@ -110,7 +110,7 @@ def _count(context: Context, incident: Incident, attempt: Attempt, *, healed: bo
         key = f"breaker-{attempt.number}-{why.partition(':')[0]}"
         entry = context.entry(Action.BREAKER_OPENED, f"Circuit breaker opened for {why}", key)
         context.record(incident.incident_id, [entry])
-    storming.conclude(context, incident, healed=healed)
+    storming.conclude(context, incident, attempt.error_type, healed=healed)
 
 
 def _release(context: Context, incident: Incident, attempt: Attempt) -> None:

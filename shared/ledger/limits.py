@@ -15,7 +15,6 @@ from shared.policy.model import Policy
 
 _SCOPE = "limits"
 _EVERYTHING = "everything"
-_DAY = 86_400.0
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -34,6 +33,7 @@ class Objection(msgspec.Struct, frozen=True):
     cooldown: float = 0.0
     crowded: str = ""
     tripped: str = ""
+    half_open: str = ""
 
 
 class Limits:
@@ -53,12 +53,14 @@ class Limits:
         radius, key = policy.blast_radius, usage.key
         crowded = rules.crowded(radius, overall, known, key, usage.things[0])
         worn = [rules.worn(radius, log, now, key) for log in logs]
-        tripped = [rules.tripped(policy.breaker, log, now, key) for log in [kind, *logs]]
+        tripped = [rules.tripped(policy.breaker, log, now) for log in [kind, *logs]]
+        half_open = [rules.tried(policy.breaker, log, now, key) for log in [kind, *logs]]
         cooling = [rules.cooling(policy.cooldown, log, now, usage.incident_id) for log in logs]
         return Objection(
             cooldown=max(cooling),
             crowded=next((words for words in [crowded, *worn] if words), ""),
             tripped=next((words for words in tripped if words), ""),
+            half_open=next((words for words in half_open if words), ""),
         )
 
     def begin(self, policy: Policy, usage: Usage, known: int | None) -> str:
@@ -96,18 +98,25 @@ class Limits:
     def _begin_one(
         self, policy: Policy, name: str, act: Act, known: int | None, now: datetime
     ) -> str:
+        breaker, radius = policy.breaker, policy.blast_radius
+
+        def stopped(log: Log) -> str:
+            stops = rules.tripped(breaker, log, now)
+            return stops or rules.tried(breaker, log, now, act.key)
+
         def change(log: Log) -> str:
-            kept = rules.HOUR.total_seconds() if name == _EVERYTHING else _DAY
-            rules.prune(log, now, max(kept, policy.cooldown))
             if name == _EVERYTHING:
-                rules.prune(log, now, kept)
-                why = rules.crowded(policy.blast_radius, log, known, act.key, act.thing)
+                rules.prune(log, now, rules.HOUR.total_seconds())
+                why = rules.crowded(radius, log, known, act.key, act.thing)
             elif name.startswith(_THING):
-                why = rules.worn(policy.blast_radius, log, now, act.key) or rules.tripped(
-                    policy.breaker, log, now, act.key
-                )
-            else:
-                why = rules.tripped(policy.breaker, log, now, act.key)
+                kept = max(rules.HOUR.total_seconds(), policy.cooldown)
+                rules.prune(log, now, kept, rules.MOST_PER_TARGET)
+                why = rules.worn(radius, log, now, act.key) or stopped(log)
+            else:  # of an error type only the breaker counts
+                why = stopped(log)
+                if not why:
+                    rules.try_breaker(log, act)
+                return why
             if not why:
                 rules.begin(log, act)
             return why

@@ -26,6 +26,11 @@ class Spend:
         entity = self._table.get(_day(now), _SUM)
         return int(entity["micros"]) / _MICROS if entity else 0.0
 
+    def reserved(self, key: str) -> float:
+        """USD reserved today for the attempt `key`, 0 if there are none."""
+        entity = self._table.get(_day(self._clock.now()), digest(key))
+        return int(entity["micros"]) / _MICROS if entity else 0.0
+
     def reserve(self, key: str, usd: float, ceiling: float | None) -> bool:
         """Reserve `usd` for the attempt `key`; again for the same key changes nothing.
 

@@ -75,22 +75,37 @@ class Storms:
         self._table.put({"PartitionKey": _ON, "RowKey": digest(name), "name": name[:1000]})
         return self._documents.change(_SCOPE, name, Storm, change)
 
-    def admit(self, terms: StormTerms, target: str, error_type: str, incident_id: str) -> Admission:
-        """Whether an incident of a kind may go on now."""
+    def admit(
+        self, terms: StormTerms, target: str, error_type: str, incident_id: str, *, asks: bool
+    ) -> Admission:
+        """Whether an incident of a kind may go on now; `asks` if a person must be asked first."""
         now = self._clock.now()
         return self._change(
-            target, error_type, lambda storm: rules.admit(terms, storm, incident_id, now)
+            target, error_type, lambda storm: rules.admit(terms, storm, incident_id, now, asks=asks)
         )
+
+    def peek(self, terms: StormTerms, target: str, error_type: str, incident_id: str) -> Admission:
+        """What `admit` would say; changes nothing."""
+        storm = self.read(target, error_type)
+        return rules.admit(terms, storm, incident_id, self._clock.now())
 
     def conclude(
         self, terms: StormTerms, target: str, error_type: str, incident_id: str, *, healed: bool
-    ) -> bool:
-        """Note how an incident's attempt ended; True if the storm changed by it."""
+    ) -> str:
+        """Note how an incident's attempt ended; the storm's incident if it changed by it."""
+        now = self._clock.now()
+
+        def change(storm: Storm) -> str:
+            changed = rules.conclude(terms, storm, incident_id, now, healed=healed)
+            return storm.incident_id if changed else ""
+
+        return self._change(target, error_type, change)
+
+    def withdraw(self, target: str, error_type: str, incident_id: str) -> bool:
+        """Note that a probe tries nothing after all; False if it was not the probe."""
         now = self._clock.now()
         return self._change(
-            target,
-            error_type,
-            lambda storm: rules.conclude(terms, storm, incident_id, now, healed=healed),
+            target, error_type, lambda storm: rules.withdraw(storm, incident_id, now)
         )
 
     def on(self) -> Iterator[Storm]:

@@ -34,6 +34,7 @@ class Option(msgspec.Struct, frozen=True):
     cooldown: float = 0.0  # seconds until it may touch what another incident has just acted on
     crowded: str = ""  # which limit on actions per hour it would exceed
     tripped: str = ""  # which breaker stops it
+    half_open: str = ""  # another attempt tries whether a breaker may close
 
 
 class Situation(msgspec.Struct, frozen=True):
@@ -242,9 +243,11 @@ def _crowded(s: Situation) -> Decision | None:
 
 def _tripped(s: Situation) -> Decision | None:
     option = _chosen(s)
-    if option is None or not option.tripped or s.mode is Mode.OBSERVE:
+    if option is None or s.mode is Mode.OBSERVE:
         return None
-    return _escalate(Reason.BREAKER_OPEN, option.tripped)
+    if option.tripped:
+        return _escalate(Reason.BREAKER_OPEN, option.tripped)
+    return _wait(s, Reason.BREAKER_OPEN, option.half_open) if option.half_open else None
 
 
 def _too_dear(s: Situation) -> Decision | None:

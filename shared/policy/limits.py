@@ -12,7 +12,10 @@ import msgspec
 from shared.policy.model import BlastRadius, BreakerLimits
 
 HOUR = timedelta(hours=1)
-_KEPT = 500  # outcomes of one kind in a log; what was begun is bounded by the limits themselves
+# A log is one row of 480,000 characters at most, and an act has about 140.
+MOST_PER_HOUR = 2_000
+MOST_PER_TARGET = 500
+_KEPT = 500  # outcomes of one kind
 
 
 class Act(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,17 +91,19 @@ def cooling(cooldown: float, log: Log, now: datetime, incident_id: str) -> float
     return max(0.0, (ends - now).total_seconds())
 
 
-def tripped(limits: BreakerLimits, log: Log, now: datetime, key: str) -> str:
-    """Why the breaker stops this attempt, empty if it may pass.
-
-    Half open, one attempt passes; the others wait for what becomes of it.
-    """
+def tripped(limits: BreakerLimits, log: Log, now: datetime) -> str:
+    """Why the open breaker stops an attempt, empty if it may pass."""
     if log.opened_at is None:
         return ""
     ready = log.opened_at + timedelta(seconds=limits.half_open_after)
-    if now < ready:
-        return f"the breaker is open until {ready:%Y-%m-%d %H:%M} UTC: {log.why}"
-    if log.probe in {"", key} or _forgotten(limits, log, now):
+    if now >= ready:
+        return ""
+    return f"the breaker is open until {ready:%Y-%m-%d %H:%M} UTC: {log.why}"
+
+
+def tried(limits: BreakerLimits, log: Log, now: datetime, key: str) -> str:
+    """Whether another attempt tries the half-open breaker; this one waits what becomes of it."""
+    if log.opened_at is None or log.probe in {"", key} or _forgotten(limits, log, now):
         return ""
     return f"the breaker is half open and another attempt tries it: {log.why}"
 
@@ -110,9 +115,13 @@ def _forgotten(limits: BreakerLimits, log: Log, now: datetime) -> bool:
 
 def begin(log: Log, act: Act) -> None:
     """Note that an attempt begins; once for each key."""
-    if any(known.key == act.key for known in log.begun):
-        return
-    log.begun = [*log.begun, act]
+    if all(known.key != act.key for known in log.begun):
+        log.begun = [*log.begun, act]
+    try_breaker(log, act)
+
+
+def try_breaker(log: Log, act: Act) -> None:
+    """Where the breaker is half open, note that this attempt tries it."""
     if log.opened_at is not None:
         log.probe, log.probed_at = act.key, act.at
 
@@ -166,6 +175,6 @@ def _open(log: Log, at: datetime, why: str) -> str:
     return why
 
 
-def prune(log: Log, now: datetime, seconds: float) -> None:
-    """Forget what is older than `seconds`."""
-    log.begun = since(log.begun, now, seconds)
+def prune(log: Log, now: datetime, seconds: float, most: int = MOST_PER_HOUR) -> None:
+    """Forget what is older than `seconds`, and of the rest all but the newest `most`."""
+    log.begun = since(log.begun, now, seconds)[-most:]

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from shared.catalog.loader import NEVER_AUTOMATED
 from shared.errors import ConfigurationError
 from shared.policy.model import Permit, Permits, Policy, Rerunnable, Selector, Window
 from shared.policy.reading import read
@@ -41,7 +42,7 @@ def load(path: Path, error_types: Collection[str]) -> Policy:
     _check_permits(file, policy, error_types)
     _known(file, ["attempts", "error_types"], policy.attempts.error_types, error_types)
     _check_windows(file, policy.windows)
-    _check_probes(file, policy.storm.probes)
+    _check_probes(file, policy.storm.probes, policy.storm.gives_up)
     return policy
 
 
@@ -131,10 +132,19 @@ def _check_patterns(file: YamlFile, at: Steps, selector: Selector) -> None:
 def _check_permits(file: YamlFile, policy: Policy, error_types: Collection[str]) -> None:
     pilot, production = policy.permits.pilot, policy.permits.production
     for name, permits in (("pilot", pilot), ("production", production)):
-        _known(file, ["permits", name, "error_types"], permits.error_types, error_types)
+        at: Steps = ["permits", name, "error_types"]
+        _known(file, at, permits.error_types, error_types)
+        for error_type, permit in permits.error_types.items():
+            if error_type in NEVER_AUTOMATED and permit is not Permit.OBSERVE:
+                raise file.mistake(
+                    [*at, error_type], "it is never automated, whatever is permitted"
+                )
     for steps, permit in _words(pilot):
         if permit is Permit.ACT:
             raise file.mistake(["permits", "pilot", *steps], "pilot asks or observes, never acts")
+
+
+_WEEK = 7
 
 
 def _words(permits: Permits) -> Iterator[tuple[Steps, Permit]]:
@@ -178,10 +188,16 @@ def _check_window(file: YamlFile, at: Steps, window: Window) -> None:
 def _check_once(file: YamlFile, at: Steps, window: Window) -> None:
     if window.start is None or window.end is None:
         raise file.mistake(at, "expected both start and end")
+    for name, moment in (("start", window.start), ("end", window.end)):
+        if not _EARLIEST <= moment.year <= _LATEST:
+            raise file.mistake([*at, name], f"expected a year from {_EARLIEST} to {_LATEST}")
     if window.start >= window.end:
         raise file.mistake([*at, "end"], "expected a time after start")
     if window.timezone != "UTC":
         raise file.mistake([*at, "timezone"], "start and end carry their own offset")
+
+
+_EARLIEST, _LATEST = 2000, 2200  # what is outside is a slip, and overflows in another zone
 
 
 def _check_weekly(file: YamlFile, at: Steps, window: Window) -> None:
@@ -192,6 +208,8 @@ def _check_weekly(file: YamlFile, at: Steps, window: Window) -> None:
     for name, text in (("from", window.opens), ("to", window.closes)):
         if not _CLOCK_TIME.fullmatch(text):
             raise file.mistake([*at, name], f"expected HH:MM from 00:00 to 23:59, got {text!r}")
+    if len(window.days) == _WEEK and window.opens == window.closes:
+        raise file.mistake(at, "it never ends: use scope.exclude to leave work alone")
     try:
         ZoneInfo(window.timezone)
     # A folder of zones, such as `Europe`, is an OSError; a path that leads out, a ValueError.
@@ -201,10 +219,12 @@ def _check_weekly(file: YamlFile, at: Steps, window: Window) -> None:
         ) from None
 
 
-def _check_probes(file: YamlFile, probes: tuple[float, ...]) -> None:
+def _check_probes(file: YamlFile, probes: tuple[float, ...], gives_up: float) -> None:
     at: Steps = ["storm", "probes"]
     if not probes:
         raise file.mistake(at, "expected at least one interval")
     for position, (before, after) in enumerate(pairwise(probes), start=1):
         if after <= before:
             raise file.mistake([*at, position], "expected more than the interval before it")
+    if gives_up <= probes[0]:
+        raise file.mistake(["storm", "gives_up"], "expected more than the first of the probes")

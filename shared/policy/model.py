@@ -29,6 +29,9 @@ SomeSpan = Annotated[
 ]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 CountFromZero = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+# All acts of the last hour stand in one row of the ledger: see shared.policy.limits.
+PerHour = Annotated[int, msgspec.Meta(ge=0, le=2_000)]
+PerHourAndTarget = Annotated[int, msgspec.Meta(ge=0, le=500)]
 Ceiling = Annotated[int, msgspec.Meta(ge=0, le=50)]  # as AUTO_REMEDIATION_MAX_RETRIES
 Repeats = Annotated[int, msgspec.Meta(ge=2, le=10_000)]
 Percent = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
@@ -136,8 +139,8 @@ class Attempts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BlastRadius(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much may be touched within one hour."""
 
-    actions_per_hour: CountFromZero = 30
-    actions_per_hour_per_target: CountFromZero = 6  # one pipeline, job or cluster
+    actions_per_hour: PerHour = 30
+    actions_per_hour_per_target: PerHourAndTarget = 6  # one pipeline, job or cluster
     percent_of_targets: Percent = 100.0  # share of the known pipelines and jobs that is acted on
     percent_from: Count = 10  # as many may be acted on whatever their share
 

@@ -35,6 +35,7 @@ class Storm(msgspec.Struct, omit_defaults=True):
     opened_at: datetime | None = None
     ended_at: datetime | None = None
     probe: str = ""  # the incident that is let through to try
+    probe_asks: bool = False  # a person has to be asked first: who need not ask may take its place
     probes: int = 0
     next_probe_at: datetime | None = None
     released_at: datetime | None = None
@@ -61,30 +62,39 @@ def declare(storm: Storm, incident_id: str, target: str, error_type: str, now: d
         return False
     storm.incident_id, storm.target, storm.error_type = incident_id, target, error_type
     storm.state, storm.opened_at, storm.ended_at = StormState.ON, now, None
-    storm.probe, storm.probes, storm.next_probe_at = "", 0, now
+    storm.probe, storm.probe_asks, storm.probes, storm.next_probe_at = "", False, 0, now
     storm.released_at, storm.released = None, []
     return True
 
 
-def admit(terms: StormTerms, storm: Storm, incident_id: str, now: datetime) -> Admission:
-    """Whether a member may go on now; makes it the probe, or lets it go, where it is time."""
+def admit(
+    terms: StormTerms, storm: Storm, incident_id: str, now: datetime, *, asks: bool = False
+) -> Admission:
+    """Whether a member may go on now; makes it the probe, or lets it go, where it is time.
+
+    `asks`: it would have to ask a person first.
+    """
     if storm.state is StormState.ON:
-        return _while_on(terms, storm, incident_id, now)
+        return _while_on(terms, storm, incident_id, now, asks=asks)
     if storm.state is StormState.RELEASING:
         return _while_releasing(terms, storm, incident_id, now)
     return FREE
 
 
-def _while_on(terms: StormTerms, storm: Storm, incident_id: str, now: datetime) -> Admission:
+def _while_on(
+    terms: StormTerms, storm: Storm, incident_id: str, now: datetime, *, asks: bool
+) -> Admission:
     begun = storm.opened_at or now
     if (now - begun).total_seconds() > terms.gives_up:
         words = f"the storm {storm.incident_id} did not end in {terms.gives_up / 3600:g} h"
         return Admission(held=True, over=True, storm=storm.incident_id, words=words)
-    if storm.probe == incident_id:
-        return Admission(probe=True, storm=storm.incident_id)
     due = storm.next_probe_at or now
-    if not storm.probe and now >= due:
-        storm.probe, storm.probes = incident_id, storm.probes + 1
+    free = not storm.probe and now >= due
+    if free or (storm.probe_asks and not asks):
+        storm.probes += free
+        storm.probe = incident_id
+    if storm.probe == incident_id:
+        storm.probe_asks = asks
         return Admission(probe=True, storm=storm.incident_id)
     wait = (due - now).total_seconds() if not storm.probe else 0.0
     words = f"many failures of this kind at once: held by the storm {storm.incident_id}"
@@ -115,13 +125,22 @@ def conclude(
     relapsed = storm.state is StormState.RELEASING and incident_id in storm.released and not healed
     if not probing and not relapsed:
         return False
-    storm.probe = ""
+    storm.probe, storm.probe_asks = "", False
     if healed:
         storm.state, storm.released_at = StormState.RELEASING, now
         storm.released = [incident_id]
         return True
     pause = terms.probes[min(max(storm.probes, 1), len(terms.probes)) - 1]
     storm.state, storm.next_probe_at = StormState.ON, now + timedelta(seconds=pause)
+    return True
+
+
+def withdraw(storm: Storm, incident_id: str, now: datetime) -> bool:
+    """Note that a probe tries nothing after all, so that another may; True if it was the probe."""
+    if storm.state is not StormState.ON or storm.probe != incident_id:
+        return False
+    storm.probe, storm.probe_asks = "", False
+    storm.probes, storm.next_probe_at = storm.probes - 1, now
     return True
 
 

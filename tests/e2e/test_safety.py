@@ -250,7 +250,7 @@ def test_a_pause_stops_an_incident_in_its_backoff(guarded: Guarded) -> None:
 def _held(world: World, alert: str) -> Json | None:
     listed = world.get(f"/api/alerts/{alert}").json()["incidents"]
     incident = world.incident(listed[0]["incident_id"]) if listed else {}
-    held = (incident.get("decision") or {}).get("kind") == "hold"
+    held = (incident.get("decision") or {}).get("kind") == "hold" and incident["waiting_for"]
     return incident if held else None
 
 
@@ -311,6 +311,25 @@ def test_twenty_decisions_race_for_a_budget_of_five(guarded: Guarded) -> None:
     assert sum(len(world.reruns(name)) for name in made) == len(healed)
 
 
+def test_a_reservation_of_its_own_is_not_held_against_an_attempt(guarded: Guarded) -> None:
+    prices = {"adf_activity_run": 0.5, "adf_integration_runtime_hour": 0.0}
+    host = guarded(cost={"usd_per_day": 1.5, "prices": prices})
+    world = host.world
+    world.post("/api/pause", {"why": "to be there before it"}, "approver")
+    pipeline, alert = fail(world)
+    held = world.until(lambda: _held(world, alert))
+    # As if it had died between its reservation and its attempt.
+    spend = Composition(host.environment).context.spend
+    assert spend.reserve(f"{held['incident_id']}/1", 1.0, 1.5)
+    headers = {"X-API-Key": world.keys["approver"]}
+    requests.delete(f"{world.base_url}/api/pause", headers=headers, timeout=30)
+
+    healed = world.incident_of(alert)
+    assert healed["state"] == "healed"
+    assert len(world.reruns(pipeline)) == 1
+    assert spend.spent(datetime.now(UTC)) == 1.0
+
+
 def test_the_blast_radius_holds_in_a_race(guarded: Guarded) -> None:
     radius = {"actions_per_hour": 3, "actions_per_hour_per_target": 2}
     world = guarded(blast_radius=radius).world
@@ -321,7 +340,7 @@ def test_the_blast_radius_holds_in_a_race(guarded: Guarded) -> None:
 
     world.until(lambda: _settled(world, alerts, healed=3))
     waiting = [_only(world, alert) for alert in alerts]
-    reasons = [one["decision"]["reason"] for one in waiting if one["state"] == "waiting"]
+    reasons = [one["decision"]["reason"] for one in waiting if one["state"] != "healed"]
     assert reasons == ["blast_radius"] * 5
     assert sum(len(world.reruns(name)) for name in made) == 3
 
@@ -467,3 +486,58 @@ def test_members_are_let_go_when_the_probe_heals(guarded: Guarded) -> None:
     assert told.count("Storm Probed") >= 1
     assert told.count("Storm Released") == 1
     assert over[0]["outcome"] == f"{len(joined)} members: {len(joined)} healed, 0 not"
+
+
+def test_a_storm_that_gathers_while_its_members_wait_does_not_wedge(guarded: Guarded) -> None:
+    storm = {"failures": 6, "within": 600, "probes": [1], "release": 50, "release_every": 1}
+    host = guarded(storm=storm)
+    world = host.world
+    alerts = []
+    for _ in range(16):  # they arrive over time, some in their backoff, some acting already
+        alerts.append(fail(world)[1])
+        time.sleep(0.2)
+
+    incidents = [world.incident_of(alert) for alert in alerts]
+
+    assert {one["state"] for one in incidents} == {"healed"}
+    host.timer("dispatch_sweep")
+    ended = world.until(lambda: [s for s in _storms(world) if s["state"] == "healed"])
+    assert len(ended) == 1
+
+
+def test_observe_mode_holds_nothing_and_declares_no_storm(guarded: Guarded) -> None:
+    host = guarded(mode="observe", storm={"failures": 3, "within": 600})
+    world = host.world
+    alerts = [fail(world)[1] for _ in range(6)]
+    assert {world.incident_of(alert)["state"] for alert in alerts} == {"observed"}
+    assert _storms(world) == []
+
+
+def test_every_decision_is_written_down_and_repeated_looks_are_not(guarded: Guarded) -> None:
+    world = guarded().world
+    pipeline = world.pipeline()
+    told = {**TIMEOUT_ERROR, "message": "429 Too Many Requests. Retry-After: 4"}
+    run = world.failed_run(pipeline, told)
+    alert = world.send("/azure-monitor", world.alert_on((pipeline, run)))
+    world.until(lambda: (_only(world, alert)["decision"] or {}).get("kind") == "act")
+    for who in ("first", "second"):
+        world.post("/api/pause", {"why": f"the {who} one", "who": who}, "approver")
+        world.until(partial(_held_by, world, alert, who))
+    time.sleep(2)  # several looks while nothing changes
+    requests.delete(
+        f"{world.base_url}/api/pause", headers={"X-API-Key": world.keys["approver"]}, timeout=30
+    )
+    healed = world.incident_of(alert)
+    assert decided(healed) == [
+        ("act", "allowed"),
+        ("hold", "paused"),
+        ("hold", "paused"),
+        ("act", "allowed"),
+    ]
+    begun = next(e for e in healed["timeline"] if e["action"] == "Auto-Remediation Attempted")
+    assert begun["details"]["decided_on"]["error_type"] == "ThrottlingError"
+
+
+def _held_by(world: World, alert: str, who: str) -> bool:
+    held = _held(world, alert)
+    return bool(held) and f"paused by {who} " in (held or {})["decision"]["note"]

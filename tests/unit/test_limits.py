@@ -49,13 +49,13 @@ def test_failures_count_once_and_within_the_window_only() -> None:
 def test_half_open_lets_one_through_and_its_success_closes() -> None:
     log = Log()
     failed(log, act("a"), act("b"), act("c"))
-    assert "open until" in limits.tripped(BREAKER, log, at(30), "d/1")
-    assert limits.tripped(BREAKER, log, at(61), "d/1") == ""
+    assert "open until" in limits.tripped(BREAKER, log, at(30))
+    assert limits.tripped(BREAKER, log, at(61)) == ""
     limits.begin(log, act("d", 61))
-    assert "half open" in limits.tripped(BREAKER, log, at(62), "e/1")
-    assert limits.tripped(BREAKER, log, at(62), "d/1") == ""
+    assert "half open" in limits.tried(BREAKER, log, at(62), "e/1")
+    assert limits.tried(BREAKER, log, at(62), "d/1") == ""
     assert limits.conclude(BREAKER, log, act("d", 70), healed=True) == ""
-    assert limits.tripped(BREAKER, log, at(71), "e/1") == ""
+    assert limits.tripped(BREAKER, log, at(71)) == ""
 
 
 def test_half_open_opens_again_when_its_try_fails() -> None:
@@ -63,16 +63,16 @@ def test_half_open_opens_again_when_its_try_fails() -> None:
     failed(log, act("a"), act("b"), act("c"))
     limits.begin(log, act("d", 61))
     assert "failed" in limits.conclude(BREAKER, log, act("d", 70), healed=False)
-    assert limits.tripped(BREAKER, log, at(129), "e/1")
-    assert limits.tripped(BREAKER, log, at(131), "e/1") == ""
+    assert limits.tripped(BREAKER, log, at(129))
+    assert limits.tripped(BREAKER, log, at(131)) == ""
 
 
 def test_a_try_that_never_ended_does_not_block_for_ever() -> None:
     log = Log()
     failed(log, act("a"), act("b"), act("c"))
     limits.begin(log, act("d", 61))
-    assert limits.tripped(BREAKER, log, at(600), "e/1")
-    assert limits.tripped(BREAKER, log, at(662), "e/1") == ""
+    assert limits.tried(BREAKER, log, at(600), "e/1")
+    assert limits.tried(BREAKER, log, at(662), "e/1") == ""
 
 
 def test_what_works_and_does_not_last_opens_it() -> None:
@@ -153,6 +153,25 @@ def test_a_storm_that_does_not_end_is_given_up() -> None:
     assert storms.end(storm, at(1002), StormState.GIVEN_UP)
     assert not storms.end(storm, at(1003), StormState.OVER)
     assert not storms.admit(TERMS, storm, "m", at(1004)).held
+
+
+def test_who_need_not_ask_tries_in_place_of_who_must() -> None:
+    storm = opened()
+    assert storms.admit(TERMS, storm, "asks", NOW, asks=True).probe
+    assert storms.admit(TERMS, storm, "asks too", NOW, asks=True).held
+    assert storms.admit(TERMS, storm, "acts", at(1)).probe
+    assert storms.admit(TERMS, storm, "asks", at(2), asks=True).held
+    assert storm.probes == 1
+
+
+def test_a_probe_that_may_not_act_lets_another_try_at_once() -> None:
+    storm = opened()
+    assert storms.admit(TERMS, storm, "a", NOW).probe
+    assert not storms.withdraw(storm, "b", at(1))
+    assert storms.withdraw(storm, "a", at(1))
+    assert storms.admit(TERMS, storm, "b", at(1)).probe
+    storms.conclude(TERMS, storm, "b", at(2), healed=True)
+    assert not storms.withdraw(storm, "b", at(3))  # and a release goes on whoever says no
 
 
 @given(

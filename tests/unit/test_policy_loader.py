@@ -24,7 +24,7 @@ from shared.policy.model import (
 from shared.policy.reading import seconds
 from shared.vocabulary import Mode
 
-TYPES = frozenset({"GatewayTimeout", "QuotaExceeded"})
+TYPES = frozenset({"DataCorruption", "GatewayTimeout", "QuotaExceeded"})
 
 
 def policy_file(folder: Path, text: str) -> Path:
@@ -167,6 +167,28 @@ MISTAKES = [
     ("cost:\n  usd_per_day: lots  # <-", "cost.usd_per_day", "Expected `float | null`"),
     ("cost:\n  prices:\n    node_vm:\n      a: 1\n      b: x  # <-", "node_vm.b", "got `str`"),
     ("cost:\n  prices:\n    node_dbu:\n      b: .nan  # <-", "node_dbu.b", ">= 0"),
+    (
+        (
+            "windows:\n  - name: w\n    start: 2026-01-02T00:00:00Z\n"
+            "    end: 9999-12-31T23:59:59-12:00  # <-"
+        ),
+        "windows.0.end",
+        "expected a year from 2000 to 2200",
+    ),
+    (
+        (
+            "windows:\n  - name: w  # <-\n    days: [mon, tue, wed, thu, fri, sat, sun]\n"
+            "    from: 00:00\n    to: 00:00"
+        ),
+        "windows.0",
+        "it never ends",
+    ),
+    (
+        "permits:\n  production:\n    error_types:\n      DataCorruption: ask  # <-",
+        "permits.production.error_types.DataCorruption",
+        "never automated",
+    ),
+    ("storm:\n  probes: [60, 120]\n  gives_up: 30  # <-", "storm.gives_up", "the first of"),
     ("windows:\n  - name: w  # <-", "windows.0", "either start and end, or days, from and to"),
     (ONCE.replace("w\n", "w  # <-\n") + "    days: [mon]", "windows.0", "either start and end"),
     ("windows:\n  - name: w  # <-\n    start: 2026-01-02T00:00:00Z", "windows.0", "both start"),
