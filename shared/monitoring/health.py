@@ -106,7 +106,8 @@ class Health:
         ask = paces.of_factory(client, context.clock.now())
         seen = [_with_activity(context, client, s, feed) for s in self._judged(target, feed, ask)]
         looks = [Look(target, judging.RUN_KINDS, tuple(seen)), *_runtimes(context, target)]
-        return Swept(target, alerts, looks, [(window, feed.under_way)])
+        # Which runs are under way need not be kept: what changes, the factory lists by that time.
+        return Swept(target, alerts, looks, [(window, {})])
 
     def _workspace(self, target: str) -> Swept:
         context = self._context

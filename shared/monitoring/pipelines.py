@@ -146,6 +146,9 @@ class Pipelines:
             except NothingChanged as error:
                 log.warning("readiness of %s: %s", pipeline_id, self._redactor.text(str(error)))
                 continue
+            except ValueError:  # a specification that one row does not hold
+                log.warning("readiness of %s: too large to be kept", pipeline_id)
+                continue
             looked.add(pipeline_id)
         # What is no longer listed is gone, and so are the findings about it.
         whole = len(looked) == len(rows)

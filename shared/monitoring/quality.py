@@ -17,6 +17,7 @@ import msgspec
 from shared.errors import NothingChanged
 from shared.findings.model import FindingKind, Seen
 from shared.ledger.documents import Documents
+from shared.ledger.tables import digest
 from shared.notify.model import Severity
 from shared.platforms.databricks import WorkspaceApi
 
@@ -40,7 +41,7 @@ class Shares(msgspec.Struct, omit_defaults=True):
 
 
 class Book(msgspec.Struct, omit_defaults=True):
-    """The shares of all pipelines of a workspace."""
+    """The shares of the pipelines in one document."""
 
     pipelines: dict[str, Shares] = {}
 
@@ -53,42 +54,47 @@ class Quality:
 
     def looked(self, target: str, api: WorkspaceApi, pipelines: list[Row]) -> list[Seen]:
         """Where it has fallen; `pipelines` are as they are listed."""
-        book = self._documents.read(_SCOPE, target, Book)
+        names = "0123456789abcdef"  # so that no document grows out of one row
+        books = {n: self._documents.read(_SCOPE, f"{target}|{n}", Book) for n in names}
+        known = {k: v for book in books.values() for k, v in book.pipelines.items()}
         fresh: dict[str, Shares] = {}
-        for row in islice(_unread(pipelines, book), _AT_ONCE):
-            read = _read(api, row, book)
+        for row in islice(_unread(pipelines, known), _AT_ONCE):
+            read = _read(api, row, known)
             if read is not None:
                 fresh[str(row["pipeline_id"])] = read
         listed = {str(row.get("pipeline_id")) for row in pipelines}
+        for name in {digest(identity, 1) for identity in (fresh.keys() | known.keys() - listed)}:
+            self._keep(f"{target}|{name}", name, fresh, listed)
+        found = {k: v for k, v in (known | fresh).items() if k in listed}
+        return [seen for k, v in found.items() if (seen := fallen(target, k, v))]
 
-        def change(kept: Book) -> Book:
+    def _keep(self, key: str, name: str, fresh: dict[str, Shares], listed: set[str]) -> None:
+        def change(book: Book) -> None:
             for identity, shares in fresh.items():
-                if kept.pipelines.get(identity, Shares()).update_id != shares.update_id:
-                    kept.pipelines[identity] = shares
-            kept.pipelines = {k: v for k, v in kept.pipelines.items() if k in listed}
-            return kept
+                before = book.pipelines.get(identity, Shares())
+                if digest(identity, 1) == name and before.update_id != shares.update_id:
+                    book.pipelines[identity] = shares
+            book.pipelines = {k: v for k, v in book.pipelines.items() if k in listed}
 
-        if fresh:
-            book = self._documents.change(_SCOPE, target, Book, change)
-        return [seen for k, v in book.pipelines.items() if (seen := fallen(target, k, v))]
+        self._documents.change(_SCOPE, key, Book, change)
 
 
-def _unread(pipelines: Iterable[Row], book: Book) -> Iterable[Row]:
+def _unread(pipelines: Iterable[Row], kept: dict[str, Shares]) -> Iterable[Row]:
     for row in pipelines:
         newest = (row.get("latest_updates") or [{}])[0]
-        known = book.pipelines.get(str(row.get("pipeline_id")), Shares()).update_id
+        known = kept.get(str(row.get("pipeline_id")), Shares()).update_id
         if newest.get("state") in _OVER and newest.get("update_id") != known:
             yield row
 
 
-def _read(api: WorkspaceApi, row: Row, book: Book) -> Shares | None:
+def _read(api: WorkspaceApi, row: Row, kept: dict[str, Shares]) -> Shares | None:
     newest, identity = row["latest_updates"][0], str(row["pipeline_id"])
     try:
         events = api.metric_events(identity, str(newest["creation_time"]))
     except NothingChanged:  # the next sweep asks again
         return None
     counted = expectations(events, str(newest["update_id"]))
-    before = book.pipelines.get(identity, Shares())
+    before = kept.get(identity, Shares())
     shares = before.shares
     total = sum(passed + failed for passed, failed in counted.values())
     if total:
