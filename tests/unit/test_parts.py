@@ -201,15 +201,37 @@ def pypi(package: str) -> dict[str, dict[str, str]]:
         ("pandas[excel]==2.1.4", [], "2.0.3"),
         ("pandas", [], "2.2.3"),
         ("pandas==0.1", [], None),
-        ("pandas~=2.1", [], "2.0.3"),
-        ("pandas>=2.0.3,<2.2.0", [], "1.5.3"),
-        ("pandas==2.2.*", [], "2.1.4"),
+        ("pandas==2.0.3", [], "1.5.3"),
+        ("pandas===2.2.0", [], "2.1.4"),
+        ("pandas>=2.0,<2.2", [], "2.1.4"),
+        ("pandas>=2.0,<2.2", ["2.1.4"], "2.0.3"),
+        ("pandas>=2.0,<2.2", ["2.1.4", "2.0.3"], None),
+        ("pandas>=2.0.3,!=2.1.4,<2.2.0", [], "2.0.3"),
+        ("pandas~=2.1.0", [], "2.1.4"),
+        ("pandas~=2.1.0", ["2.1.4"], None),
+        ("pandas~=2.0", [], "2.2.3"),
+        ("pandas==2.2.*", ["2.2.3"], "2.2.0"),
+        ("pandas==2.2.*", ["2.2.3", "2.2.0"], None),
+        ("pandas<2.0", [], "1.5.3"),
+        ("pandas>=3", [], None),
+        ("pandas @ https://example.com/pandas-2.2.0-py3-none-any.whl", [], None),
+        ("https://example.com/pandas-2.2.0-py3-none-any.whl", [], None),
+        ("git+https://example.com/pandas.git@v2.2.0", [], None),
         ("not a requirement !", [], None),
     ],
 )
-def test_the_next_older_version(library: str, failed: list[str], expected: str | None) -> None:
+def test_the_version_in_its_place(library: str, failed: list[str], expected: str | None) -> None:
     known = ["1.5.3", "2.2.3", "2.2.0", "2.1.4", "2.0.3"]
     assert libraries.older(pypi(library), known, failed) == expected
+
+
+@pytest.mark.parametrize(
+    ("library", "expected"),
+    [("pandas==2.0.3", None), ("pandas==2.1.4", "2.0.3"), ("pandas", "2.1.4")],
+)
+def test_a_pin_is_not_left_for_another_major_version(library: str, expected: str | None) -> None:
+    known = ["1.5.3", "2.0.3", "2.1.4"]
+    assert libraries.older(pypi(library), known, [], across=False) == expected
 
 
 @pytest.mark.parametrize(
