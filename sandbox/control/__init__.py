@@ -29,6 +29,7 @@ ends:
                                          "pipelines"?, "state"? (Started), "type_properties"?}
     POST /_sandbox/adf/runs              {"factory", "pipeline", "outcome"?, "run_id"?,
                                          "parameters"?, "started_seconds_ago"?, "finished"?,
+                                         "ended_seconds_ago"? (where finished),
                                          "trigger"?: {"name", "type", "trigger_run_id"?},
                                          "parent_run_id"?} -> {"run_id", "trigger_run_id"}
     POST /_sandbox/adf/outcomes          {"factory", "pipeline", "outcomes", "then"?}
@@ -48,7 +49,8 @@ Databricks:
     POST /_sandbox/databricks/jobs       {...settings, "job_id"?}
     POST /_sandbox/databricks/runs       {"job_id", "run_id"?, "outcome"? (with "task_key"?),
                                          "finished"?, "started_seconds_ago"?, "run_name"?,
-                                         "run_type"?, "trigger"?, "job_parameters"?,
+                                         "ended_seconds_ago"? (where finished), "run_type"?,
+                                         "trigger"?, "job_parameters"?,
                                          "notebook_params"?} -> {"run_id"}
     POST /_sandbox/databricks/outcomes   {"job_id", "task_key"? (the first task), "outcomes",
                                          "then"?}

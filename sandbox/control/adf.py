@@ -85,6 +85,8 @@ class AdfControl:
         if body.get("finished"):
             engine.finish(factory, run)
         backdate(run, body.get("started_seconds_ago", 0))
+        if run.ended is not None:
+            run.ended -= body.get("ended_seconds_ago", 0)
         return {"run_id": run.run_id, "trigger_run_id": run.trigger_run_id}
 
     def _connect(self, factory: Factory, run: PipelineRun, body: Json) -> None:

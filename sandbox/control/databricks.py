@@ -115,6 +115,7 @@ class DatabricksControl:
         run.start_time -= round(body.get("started_seconds_ago", 0) * 1000)
         if body.get("finished"):
             runs.finish(run, endings(job, run))
+            run.end_time -= round(body.get("ended_seconds_ago", 0) * 1000)
         else:
             runs.launch(run)
         return {"run_id": run.run_id, "task_run_ids": {t.task_key: t.run_id for t in run.tasks}}
