@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from shared.diagnosis.facts_in_text import first_step
 from shared.errors import NothingChanged, PlatformRefused, PlatformThrottled
 from shared.healing.approvals import ask, waits_for
 from shared.healing.assess import Assessment, assess, waited
@@ -240,7 +241,7 @@ def _remember(context: Context, incident: Incident, found: Assessment) -> Incide
         if found.evidence.state is RunState.FAILED:
             fresh.diagnosis = found.diagnosis
             fresh.failed_at = fresh.failed_at or found.evidence.ended_at
-            fresh.guidance = list(context.catalog.spec(found.diagnosis.error_type).guidance)
+            fresh.guidance = _guidance(context, found)
         fresh.mode = found.situation.mode.value
         if found.option is not None:
             fresh.estimate_usd = found.option.cost_usd
@@ -255,6 +256,15 @@ def _remember(context: Context, incident: Incident, found: Assessment) -> Incide
             fresh.waiting_since, fresh.waiting_for, fresh.waiting_reason = None, "", ""
 
     return context.incidents.change(incident.incident_id, change)
+
+
+def _guidance(context: Context, found: Assessment) -> list[str]:
+    """The catalog's steps for a person; before them, what the evidence names."""
+    diagnosis = found.diagnosis
+    said = [line.message for line in (*diagnosis.lines, *found.evidence.lines)]
+    named = first_step(diagnosis.error_type, said, context.redactor.text)
+    steps = list(context.catalog.spec(diagnosis.error_type).guidance)
+    return [named, *steps] if named else steps
 
 
 def _seen(incident: Incident, evidence: Evidence) -> list[str]:
