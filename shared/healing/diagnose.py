@@ -14,7 +14,7 @@ from shared.healing.context import CLOSED, Context, Step, as_json
 from shared.healing.storming import admit
 from shared.models import AuditEntry, Decision, Evidence, Incident, Json
 from shared.policy.model import Permit
-from shared.remedies.refresh_credential import is_own_expired
+from shared.remedies.refresh_credential import UNAUTHENTICATED, is_own_expired
 from shared.vocabulary import Action, DecisionKind, FailureKind, IncidentState, Reason, RunState
 
 
@@ -55,6 +55,8 @@ def _not_answered(context: Context, incident: Incident, error: NothingChanged) -
     """The platform could not be asked: wait and ask again, escalate after the wait's ceiling."""
     if is_own_expired(error):
         return _renew(context, incident, error)
+    if error.status == UNAUTHENTICATED:
+        return _refused_us(context, incident, error, NOT_TAKEN)
     if waited(incident, context.clock.now()) > context.timings.wait_ceiling:
         decision = Decision(DecisionKind.ESCALATE, Reason.WAITED_TOO_LONG, note=str(error))
         return begin_closing(context, incident, IncidentState.ESCALATED, decision, str(error))
@@ -92,8 +94,16 @@ def _renew(context: Context, incident: Incident, error: NothingChanged) -> Step:
         context.record(incident.incident_id, [entry], change)
         return Step("diagnose")
 
+    return _refused_us(context, incident, error, EXPIRED)
+
+
+def _refused_us(
+    context: Context, incident: Incident, error: NothingChanged, error_type: str
+) -> Step:
+    """Our own credential is not taken: a person, with the guidance of that type."""
+
     def guide(fresh: Incident) -> None:
-        fresh.guidance = list(spec.guidance)
+        fresh.guidance = list(context.catalog.spec(error_type).guidance)
 
     incident = context.incidents.change(incident.incident_id, guide)
     words = f"our own credential for {incident.failure.target} is refused: {error}"
@@ -101,7 +111,7 @@ def _renew(context: Context, incident: Incident, error: NothingChanged) -> Step:
     return begin_closing(context, incident, IncidentState.ESCALATED, decision, words)
 
 
-EXPIRED = "CredentialExpired"
+EXPIRED, NOT_TAKEN = "CredentialExpired", "AuthenticationError"
 
 
 def _conclude(context: Context, incident: Incident, found: Assessment) -> Step:
