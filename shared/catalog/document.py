@@ -38,8 +38,8 @@ REMEDIES = {
     "settings are restored",
     "wait_for_upstream": "wait until the missing file is there or, where nobody can look for it, "
     "the upstream's last run since our own last good run succeeded, then rerun",
-    "increase_timeout": "the time-outs of the failed tasks and of the job, where set, times 1.5 up to "
-    "the ceiling, then rerun; given back",
+    "increase_timeout": "the time-outs of the failed tasks and of the job, where set, times 1.5 up "
+    "to the ceiling, then rerun; given back",
     "reduce_batch": "halve the batch parameter that the catalog names, down to its floor, for this "
     "run only",
     "refresh_credential": "another token in place of our own expired one, once",
