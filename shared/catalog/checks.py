@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from packaging.version import InvalidVersion, Version
 
@@ -93,6 +94,15 @@ def check(catalog: Catalog, matrix: YamlFile, rules: YamlFile, remedies: frozens
     _check_node_types(matrix, catalog.node_types)
     _check_batches_and_tables(matrix, catalog)
     _check_rules(rules, catalog.rules, catalog.error_types)
+    _check_recognised(matrix, catalog)
+
+
+def _check_recognised(file: YamlFile, catalog: Catalog) -> None:
+    """A type that no rule leads to is a mistake: nothing would ever be of that type."""
+    recognised = {rule.error_type for rule in catalog.rules} | {UNKNOWN, CANCELLED}
+    for name in catalog.error_types:
+        if name not in recognised:
+            raise file.mistake(["error_types", name], f"no rule recognises {name}: add one")
 
 
 def _check_timings(file: YamlFile, timings: Timings) -> None:
@@ -168,6 +178,15 @@ def _check_libraries(file: YamlFile, libraries: dict[str, tuple[str, ...]]) -> N
             if not name.startswith("cran:") and "/" not in name and not _is_version(version):
                 reason = f"{version!r} is no version, such as 1.26.4"
                 raise file.mistake([*at, position], reason)
+        if not name.startswith("cran:") and "/" not in name:
+            _refuse_unordered(file, at, [Version(version) for version in versions])
+
+
+def _refuse_unordered(file: YamlFile, at: Steps, versions: Sequence[Version]) -> None:
+    for position, (newer, older) in enumerate(pairwise(versions), 1):
+        if newer < older:
+            reason = f"{older} is newer than {newer} before it: expected the newest first"
+            raise file.mistake([*at, position], reason)
 
 
 def _is_version(text: str) -> bool:

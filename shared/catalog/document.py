@@ -33,11 +33,13 @@ REMEDIES = {
     "scale_up": "workers times 1.5 up to the ceiling, then rerun; given back",
     "change_node_type": "the next node type of the list that the workspace offers and whose family "
     "has cores left, then rerun; given back",
-    "library_fallback": "an older version that installs, then rerun; a job's settings are restored",
+    "library_fallback": "another version that installs and that was asked for (a range), or an "
+    "older one (a pin; another major version only if the catalog lists it), then rerun; a job's "
+    "settings are restored",
     "wait_for_upstream": "wait until the missing file is there or, where nobody can look for it, "
-    "the upstream's last run succeeded, then rerun",
-    "increase_timeout": "the job's or task's time-out times 1.5 up to the ceiling, then rerun; "
-    "given back",
+    "the upstream's last run since our own last good run succeeded, then rerun",
+    "increase_timeout": "the time-outs of the failed tasks and of the job, where set, times 1.5 up "
+    "to the ceiling, then rerun; given back",
     "reduce_batch": "halve the batch parameter that the catalog names, down to its floor, for this "
     "run only",
     "refresh_credential": "another token in place of our own expired one, once",

@@ -45,26 +45,29 @@ def same_package(library: Json, other: str) -> bool:
     return set(library) == set(wanted) and package_of(library) == package_of(wanted)
 
 
-def ceiling(library: Json) -> Version | None:
-    """The version that a fallback must be older than; None if the library names none.
+def direct_reference(library: Json) -> bool:
+    """Whether a PyPI library is asked for by a place (an address, a file, a commit), not a name."""
+    if not (library.get("pypi") or {}).get("package"):
+        return False
+    wanted = requirement(library)
+    return wanted is None or wanted.url is not None
 
-    `==`, `===` and `~=` name the version that failed. `>=` and `>` name a floor, which a fallback
-    goes below: what is above it was tried by the installer. `<` and `<=` name the ceiling itself.
+
+def pinned(library: Json) -> Version | None:
+    """The one version that a library is asked for at; None if it leaves more than one open.
+
+    The least of the versions that `==` or `===` name (not `==2.*`), or that of a Maven coordinate.
     """
     coordinates = (library.get("maven") or {}).get("coordinates")
     if coordinates:
         parts = str(coordinates).split(":")
         return _version(parts[-1]) if len(parts) > _GROUP_AND_ARTIFACT else None
     wanted = requirement(library)
-    found = [v for s in (wanted.specifier if wanted else ()) if (v := _version(_plain(s.version)))]
-    return min(found, default=None)
+    exact = [s for s in (wanted.specifier if wanted else ()) if s.operator in {"==", "==="}]
+    return min((v for s in exact if (v := _version(s.version))), default=None)
 
 
 _GROUP_AND_ARTIFACT = 2
-
-
-def _plain(version: str) -> str:
-    return version.removesuffix(".*")
 
 
 def at_version(library: Json, version: str) -> Json:
@@ -87,30 +90,41 @@ def _from_elsewhere(library: Json, place: str) -> Json:
     return {"cran": {**content, "repo": place}} if kind == "cran" else {kind: place}
 
 
-def older(library: Json, known: Sequence[str], failed: Sequence[str]) -> str | None:
-    """The newest of `known` versions that is older than the library's and has not `failed`.
+def older(
+    library: Json, known: Sequence[str], failed: Sequence[str], *, across: bool = True
+) -> str | None:
+    """The newest of `known` versions that may be taken in the library's place and has not `failed`.
+
+    What was asked for is respected: a range (`>=2.0,<2.2`, `~=2.1.0`, `==2.1.*`) is not left. One
+    version (`==2.2.0`, a Maven coordinate) gives way to an older one.
 
     Args:
         library: the library that cannot be installed.
         known: versions to choose from, in any order.
         failed: versions that were tried and failed.
+        across: whether one version may give way to one of another major version.
 
     Returns:
         The version, None if there is none. Where the library names no version, the newest known
         one that has not failed.
     """
-    if "pypi" in library and requirement(library) is None:
+    if direct_reference(library):
         return None
     if not is_versioned(library):
         return next((path for path in known if path not in failed), None)
-    below = ceiling(library)
     candidates = {text: v for text in known if text not in failed and (v := _version(text))}
-    fitting = [t for t, v in candidates.items() if _may_be_taken(v, below)]
+    fitting = [t for t, v in candidates.items() if _may_be_taken(library, v, across=across)]
     return max(fitting, key=candidates.__getitem__, default=None)
 
 
-def _may_be_taken(version: Version, below: Version | None) -> bool:
-    return not version.is_prerelease and (below is None or version < below)
+def _may_be_taken(library: Json, version: Version, *, across: bool) -> bool:
+    if version.is_prerelease:
+        return False
+    one = pinned(library)
+    if one is not None:
+        return version < one and (across or version.major == one.major)
+    wanted = requirement(library)
+    return wanted is None or wanted.specifier.contains(version)
 
 
 def is_versioned(library: Json) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from shared.diagnosis.facts_in_text import first_step
 from shared.errors import NothingChanged, PlatformRefused, PlatformThrottled
 from shared.healing.approvals import ask, note_answer, waits_for
 from shared.healing.assess import Assessment, assess, waited
@@ -16,7 +17,7 @@ from shared.healing.storming import join, still_held
 from shared.ledger.tables import digest
 from shared.models import AuditEntry, Decision, Evidence, Incident, Json
 from shared.policy.model import Permit
-from shared.remedies.refresh_credential import is_own_expired
+from shared.remedies.refresh_credential import UNAUTHENTICATED, is_own_expired
 from shared.vocabulary import Action, DecisionKind, FailureKind, IncidentState, Reason, RunState
 
 
@@ -59,6 +60,8 @@ def _not_answered(context: Context, incident: Incident, error: NothingChanged) -
     """The platform could not be asked: wait and ask again, escalate after the wait's ceiling."""
     if is_own_expired(error):
         return _renew(context, incident, error)
+    if error.status == UNAUTHENTICATED:
+        return _refused_us(context, incident, error, NOT_TAKEN)
     if waited(incident, context.clock.now()) > context.timings.wait_ceiling:
         decision = Decision(DecisionKind.ESCALATE, Reason.WAITED_TOO_LONG, note=str(error))
         return begin_closing(context, incident, IncidentState.ESCALATED, decision, str(error))
@@ -96,8 +99,16 @@ def _renew(context: Context, incident: Incident, error: NothingChanged) -> Step:
         context.record(incident.incident_id, [entry], change)
         return Step("diagnose")
 
+    return _refused_us(context, incident, error, EXPIRED)
+
+
+def _refused_us(
+    context: Context, incident: Incident, error: NothingChanged, error_type: str
+) -> Step:
+    """Our own credential is not taken: a person, with the guidance of that type."""
+
     def guide(fresh: Incident) -> None:
-        fresh.guidance = list(spec.guidance)
+        fresh.guidance = list(context.catalog.spec(error_type).guidance)
 
     incident = context.incidents.change(incident.incident_id, guide)
     words = f"our own credential for {incident.failure.target} is refused: {error}"
@@ -105,7 +116,7 @@ def _renew(context: Context, incident: Incident, error: NothingChanged) -> Step:
     return begin_closing(context, incident, IncidentState.ESCALATED, decision, words)
 
 
-EXPIRED = "CredentialExpired"
+EXPIRED, NOT_TAKEN = "CredentialExpired", "AuthenticationError"
 
 
 def _conclude(context: Context, incident: Incident, found: Assessment) -> Step:
@@ -256,7 +267,7 @@ def _remember(context: Context, incident: Incident, found: Assessment) -> Incide
         if found.evidence.state is RunState.FAILED:
             fresh.diagnosis = found.diagnosis
             fresh.failed_at = fresh.failed_at or found.evidence.ended_at
-            fresh.guidance = list(context.catalog.spec(found.diagnosis.error_type).guidance)
+            fresh.guidance = _guidance(context, found)
         fresh.mode = found.situation.mode.value
         if found.option is not None:
             fresh.estimate_usd = found.option.cost_usd
@@ -273,6 +284,15 @@ def _remember(context: Context, incident: Incident, found: Assessment) -> Incide
             fresh.waiting_since, fresh.waiting_for, fresh.waiting_reason = None, "", ""
 
     return context.incidents.change(incident.incident_id, change)
+
+
+def _guidance(context: Context, found: Assessment) -> list[str]:
+    """The catalog's steps for a person; before them, what the evidence names."""
+    diagnosis = found.diagnosis
+    said = [line.message for line in (*diagnosis.lines, *found.evidence.lines)]
+    named = first_step(diagnosis.error_type, said, context.redactor.text)
+    steps = list(context.catalog.spec(diagnosis.error_type).guidance)
+    return [named, *steps] if named else steps
 
 
 def _seen(incident: Incident, evidence: Evidence) -> list[str]:

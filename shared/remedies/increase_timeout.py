@@ -1,7 +1,8 @@
 """A longer time-out for the failed task, then rerun it; given back when the incident closes.
 
-Needs: CAN_MANAGE on the job. Changes: `timeout_seconds` of the failed task (or of the job where
-the task has none), times 1.5 up to the catalog's ceiling. Once only: the job's settings tell
+Needs: CAN_MANAGE on the job. Changes: `timeout_seconds` of the failed tasks and of the job, each
+where it is set, times 1.5 up to the catalog's ceiling: both, because the job's would end a task
+that has been given more. Once only: the job's settings tell
 whether it was done. Verified: the rerun itself. Costs: what the longer run costs. For Data Factory
 a time-out is part of the pipeline's definition and is left to a person.
 """
@@ -32,9 +33,16 @@ class IncreaseTimeout:
         if not edits:
             return Refusal("no time-out is set, or it is at the ceiling")
         job_id = evidence.job_id
-        changing = f"raise job {job_id}'s time-out to {edits[0]['after']} s"
-        returning = f"job {job_id}'s time-out back to what it was"
+        raised = ", ".join(f"{_whose(e)} from {e['before']} to {e['after']} s" for e in edits)
+        changing = f"raise the time-out of {raised} in job {job_id}"
+        returning = f"the time-outs of job {job_id} back to what they were"
         return job_settings.plan(case, job_id, edits, (changing, returning))
+
+
+def _whose(edit: job_settings.Edit) -> str:
+    """Whose time-out an edit changes."""
+    path = edit["path"]
+    return f"task {path[1]}" if path[0] == "tasks" else "the job as a whole"
 
 
 def _edits(settings: Json, evidence: Evidence, ceiling: float) -> list[job_settings.Edit]:

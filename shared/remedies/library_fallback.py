@@ -10,6 +10,16 @@ A library that failed stays listed until it is uninstalled, and that takes effec
 on a shared cluster: uninstall, restart (or start), install the next older version of the catalog's
 list, wait for INSTALLED or FAILED, and so on down the list. A job cluster is made anew for the
 repair: there the version is changed in the job's settings.
+
+Which library: the one that the installer's error names, in the places where pip, conda, Maven and
+CRAN name packages (`shared/diagnosis/blame.py`). Where it names one that was not asked for, several
+that were, or none of several, a person decides.
+
+Which versions: what was asked for is respected. A range (`>=2.0,<2.2`, `~=2.1.0`, `==2.1.*`) is
+never left. A pin (`==2.2.3`) gives way to an older version of the same major version; to another
+major version only where the catalog's `libraries` lists it for that package, which is the team's
+word that it will do: a package index or the memory of what worked elsewhere never leads there. A
+direct reference (`pandas @ https://…`, a wheel's address, git) is a person's.
 """
 
 from __future__ import annotations
@@ -17,6 +27,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from shared.diagnosis import libraries
+from shared.diagnosis.blame import blamed
 from shared.models import Attempt, ClusterFacts, Json, TaskFacts
 from shared.remedies import job_settings
 from shared.remedies.base import (
@@ -50,7 +61,7 @@ class LibraryFallback:
         cluster = shared_cluster(case)
         if evidence is not None and evidence.tasks:
             in_job = _in_job(case, evidence.job_id, evidence.tasks, failed)
-            if in_job is not None:
+            if isinstance(in_job, Plan) or (in_job is not None and cluster is None):
                 return in_job
         if cluster is None:
             return Refusal("the library belongs to neither a shared cluster nor the job's task")
@@ -68,14 +79,25 @@ def _choose(case: Case, library: Json, failed: list[str]) -> str | None:
 
     Known is the catalog's list; where it has none, what the package index offers.
     """
-    known = libraries.listed_versions(library, case.catalog.libraries)
-    if not known and libraries.requirement(library) is not None:
-        index = case.platforms.package_index
-        known = index.versions(libraries.package_of(library)) if index else ()
+    listed = libraries.listed_versions(library, case.catalog.libraries)
     worked = case.memory.recall(_memory_name(library))
-    if worked and libraries.older(library, [worked], failed):
+    if worked and libraries.older(library, [worked], failed, across=worked in listed):
         return worked
-    return libraries.older(library, known, failed)
+    if listed:
+        return libraries.older(library, listed, failed)
+    index = case.platforms.package_index if libraries.requirement(library) else None
+    offered = index.versions(libraries.package_of(library)) if index else ()
+    return libraries.older(library, offered, failed, across=False)
+
+
+def _none_left(library: Json) -> Refusal:
+    """Why there is no version to take."""
+    label = libraries.label(library)
+    if libraries.direct_reference(library):
+        return Refusal(f"{label} is asked for by its place, not by a version: a person must choose")
+    if libraries.requirement(library) is not None and libraries.pinned(library) is None:
+        return Refusal(f"no other version that {label} allows is known")
+    return Refusal(f"no older version of {label} is known")
 
 
 def _memory_name(library: Json) -> str:
@@ -91,7 +113,7 @@ def _on_cluster(case: Case, cluster: ClusterFacts, failed: list[str]) -> Plan | 
         return Refusal("no library of the cluster is FAILED")
     version = _choose(case, library, failed)
     if version is None:
-        return Refusal(f"no older version of {libraries.label(library)} is known")
+        return _none_left(library)
     step = cluster_step_for_install(case, cluster)
     if isinstance(step, Refusal):
         return step
@@ -230,56 +252,42 @@ def _status(case: Case, memo: Json, library: Json) -> tuple[str, str]:
 def _in_job(
     case: Case, job_id: str, tasks: list[TaskFacts], failed: list[str]
 ) -> Plan | Refusal | None:
-    """A plan if one of the failed tasks asks for a library that we know older versions of."""
+    """A plan for the first failed task whose library can give way, else why none can.
+
+    None where no failed task lists a library at all.
+    """
     settings = job_settings.read(case, job_id)
+    refused: Refusal | None = None
     for task in tasks:
-        if task.compute is ComputeKind.SERVERLESS:
-            continue
         path = ["tasks", task.task_key, "libraries"]
         listed = job_settings.value_at(settings, path)
-        replaced = _replaced(case, listed or [], failed)
-        if replaced is None:
+        if task.compute is ComputeKind.SERVERLESS or not listed:
+            continue
+        replaced = _replaced(case, listed, failed)
+        if isinstance(replaced, Refusal):
+            refused = refused or replaced
             continue
         library, version, after = replaced
         edit = job_settings.edit(path, listed, after)
         return _job_plan(case, job_id, edit, library, version)
-    return None
+    return refused
 
 
 def _replaced(
     case: Case, listed: list[Json], failed: list[str]
-) -> tuple[Json, str, list[Json]] | None:
+) -> tuple[Json, str, list[Json]] | Refusal:
     """The library that is to blame, the version to take, and the list with that version."""
     said = " ".join(line.message for line in case.evidence.lines) if case.evidence else ""
-    position = _blamed(listed, said)
-    if position is None:
-        return None
+    position = blamed(listed, said)
+    if isinstance(position, str):
+        return Refusal(position)
     library = listed[position]
     version = _choose(case, library, failed)
     if version is None:
-        return None
+        return _none_left(library)
     after = [*listed]
     after[position] = libraries.at_version(library, version)
     return library, version, after
-
-
-def _blamed(listed: list[Json], said: str) -> int | None:
-    """Which library the error is about; None where that is not clear.
-
-    One that is named as it was asked for, else the only one whose name appears at all: an error
-    about one package speaks of others too.
-    """
-    text = said.lower()
-    exact = [n for n, lib in enumerate(listed) if libraries.label(lib).lower() in text]
-    named = [n for n, lib in enumerate(listed) if _name(lib) in text]
-    found = exact or named
-    return found[0] if len(found) == 1 else None
-
-
-def _name(library: Json) -> str:
-    wanted = libraries.requirement(library)
-    name = wanted.name if wanted else libraries.package_of(library).rpartition(":")[2]
-    return name.lower()
 
 
 def _job_plan(

@@ -4,15 +4,25 @@ Only our own token, and only where it can be had anew: from our identity, or fro
 somebody keeps fresh. A credential of a linked service, a job or a person is not ours to renew:
 that goes to a person. An attempt is made where the platform refuses us (`diagnose`), because there
 is nothing to read about the failure before that; this file decides and explains.
+
+Expired is what says so: Azure Resource Manager's 401 `ExpiredAuthenticationToken`, and Databricks'
+401 or 403 whose text speaks of an expired token. Any other refusal of our token (a wrong tenant, a
+revoked or unknown token, a missing right) is not cured by another one and goes to a person.
 """
 
 from __future__ import annotations
+
+import re
 
 from shared.errors import PlatformError
 from shared.models import Attempt
 from shared.remedies.base import Case, Plan, Refusal
 
-_UNAUTHENTICATED = 401
+UNAUTHENTICATED, _FORBIDDEN = 401, 403
+_EXPIRED_CODES = frozenset({"ExpiredAuthenticationToken"})
+_EXPIRED = re.compile(
+    r"\btoken\b.{0,40}\bexpir(?:ed|y)\b|\bexpired\b.{0,20}\btoken\b", re.IGNORECASE
+)
 
 
 class RefreshCredential:
@@ -25,5 +35,7 @@ class RefreshCredential:
 
 
 def is_own_expired(error: PlatformError) -> bool:
-    """Whether the platform refused our own token."""
-    return error.status == _UNAUTHENTICATED
+    """Whether the platform refused our own token because it has expired."""
+    if error.status not in {UNAUTHENTICATED, _FORBIDDEN}:
+        return False
+    return error.code in _EXPIRED_CODES or _EXPIRED.search(str(error)) is not None

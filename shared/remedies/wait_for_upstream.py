@@ -4,27 +4,39 @@ Needs: reading the upstream's runs; where the source's container may be read, re
 nothing before the rerun. Verified: the rerun itself. Costs: nothing while waiting.
 
 Which upstream: the catalog's map; else the naming patterns of the field: Step3 after Step2,
-Transform after Extract, Copy after Load, `X_From_Y` after `Load_To_Y`. While its last run goes on
-we wait; when that succeeded we rerun ours; when it failed the incident goes to a person. Where the
-container of the missing file may be read, the file decides: nothing is waited for once it is there,
-and nothing is rerun before, whatever the upstream's run says.
+Transform after Extract, Copy after Load, `X_From_Y` after `Load_To_Y`.
+
+Which of its runs: those of this round. A round begins where our own last good run before this one
+began: what the upstream has ended since then may not have been read yet, even where it ended before
+our failed run began (its file was late). Where no good run of ours is known, the round begins with
+our failed run: an older success says nothing of today's delivery. While a run of the upstream is
+active we wait. The last run of the round decides: when it succeeded ours is rerun, once; when it
+failed the incident goes to a person. Where the round has none yet, we wait for one up to the
+catalog's `wait_ceiling`, then the incident goes to a person.
+
+Where the container of the missing file may be read, the file decides: nothing is waited for once it
+is there, and nothing is rerun before, whatever the upstream's runs say.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from shared.clock import Clock
+import msgspec
+
+from shared.clock import Clock, from_iso, from_millis, iso
 from shared.diagnosis import databricks_facts as facts
-from shared.diagnosis.gather import PIPELINE_STATES, run_order
-from shared.models import Attempt, Json
+from shared.diagnosis.gather import PIPELINE_STATES
+from shared.models import Attempt, Evidence, Json
 from shared.platforms.source_files import missing_file
 from shared.remedies.base import DONE, FAILED, PENDING, WAIT, Case, Look, Plan, Refusal, Visible
 from shared.remedies.rerun import rerun_locks, rerun_step
 from shared.vocabulary import FailureKind, RunState
 
 _LOOK_BACK = timedelta(days=2)
+_LONGEST_LOOK_BACK = timedelta(days=35)  # a monthly schedule; the factory keeps 45 days of runs
+_AHEAD = timedelta(minutes=10)
 
 # Ours → the upstream's name, for names that follow the field's habits. Tried in order.
 _HABITS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -76,10 +88,82 @@ class WaitForUpstream:
         file = _file(case)
         upstream = _upstream(case)
         if upstream:
-            return f"upstream {upstream['upstream']}", upstream | {"file": file}
+            known = upstream | {"file": file, "round_since": _round_since(case)}
+            return f"upstream {upstream['upstream']}", known
         if file:
             return f"file {file['container']}/{file['path']}", {"file": file}
         return None
+
+
+class UpstreamRun(msgspec.Struct, frozen=True):
+    """One run of the upstream."""
+
+    run_id: str
+    state: RunState
+    started: datetime | None
+    ended: datetime | None
+
+
+def delivered(runs: list[UpstreamRun], since: datetime | None) -> tuple[str, str]:
+    """Whether the upstream has delivered in this round, as a look's status, and why.
+
+    Args:
+        runs: the upstream's runs, in any order.
+        since: when the round began; None where that is not known: then nothing counts.
+    """
+    ordered = sorted(runs, key=_by_start)
+    active = [run for run in ordered if run.state in {RunState.ACTIVE, RunState.UNKNOWN}]
+    if active:
+        return PENDING, f"run {active[-1].run_id} is {active[-1].state.value}"
+    ours = [run for run in ordered if since and run.ended and run.ended > since]
+    if ours:
+        last = ours[-1]
+        status = DONE if last.state is RunState.SUCCEEDED else FAILED
+        return status, f"last run {last.run_id} is {last.state.value}"
+    if not ordered:
+        return PENDING, "last run (none) is not there yet"
+    old = ordered[-1]
+    return PENDING, f"last run {old.run_id} is {old.state.value}, but older than what is waited for"
+
+
+def _by_start(run: UpstreamRun) -> float:
+    """Sorts runs by their start; one that is still queued is the newest."""
+    return run.started.timestamp() if run.started else float("inf")
+
+
+def _round_since(case: Case) -> str:
+    """When the round of the failed run began, empty if its start is not known."""
+    evidence = case.evidence
+    failed = (evidence.started_at or evidence.ended_at) if evidence else None
+    if evidence is None or failed is None:
+        return ""
+    return iso(_last_good_start(case, evidence, failed) or failed)
+
+
+def _last_good_start(case: Case, evidence: Evidence, failed: datetime) -> datetime | None:
+    """When our last good run before the failed one began, None if none is known."""
+    if case.failure.kind is FailureKind.PIPELINE_RUN:
+        return _last_good_pipeline_run(case, evidence.pipeline, failed)
+    if not evidence.job_id:
+        return None
+    since = int((failed - _LONGEST_LOOK_BACK).timestamp() * 1000)
+    runs = case.platforms.workspace(case.failure.target).runs(since, job_id=evidence.job_id)
+    good = (
+        from_millis(run["start_time"]) for run in runs if facts.run_state(run) is RunState.SUCCEEDED
+    )
+    return next((start for start in good if start < failed), None)
+
+
+def _last_good_pipeline_run(case: Case, pipeline: str, failed: datetime) -> datetime | None:
+    client = case.platforms.factory(case.failure.target)
+    for back in (_LOOK_BACK, _LONGEST_LOOK_BACK):
+        equal = {"PipelineName": pipeline, "Status": "Succeeded"}
+        runs = client.runs(failed - back, failed + _AHEAD, **equal)
+        starts = [from_iso(str(run["runStart"])) for run in runs if run.get("runStart")]
+        before = [start for start in starts if start < failed]
+        if before:
+            return max(before)
+    return None
 
 
 def _file(case: Case) -> Json | None:
@@ -111,7 +195,7 @@ def _upstream(case: Case) -> Json | None:
 
 
 class AwaitUpstream(Visible):
-    """No mutation: looks at the file and at the upstream's last run until it is over."""
+    """No mutation: looks at the file and at the upstream's runs until it has delivered."""
 
     limit = WAIT
 
@@ -131,33 +215,42 @@ class AwaitUpstream(Visible):
             return Look(DONE, f"{file['container']}/{file['path']} is there now")
         if not memo.get("upstream"):
             return Look(PENDING, "the file is not there yet")
-        state, run_id = self._last_run(case, memo)
-        words = f"upstream {memo['upstream']}'s last run {run_id or '(none)'} is {state.value}"
-        if state in {RunState.ACTIVE, RunState.UNKNOWN}:
-            return Look(PENDING, words)
-        if state is RunState.SUCCEEDED and file and there is False:
-            return Look(
-                PENDING, f"{words}, but {file['container']}/{file['path']} is not there yet"
-            )
-        return Look(DONE if state is RunState.SUCCEEDED else FAILED, words)
+        since = from_iso(memo["round_since"]) if memo.get("round_since") else None
+        status, said = delivered(self._runs(case, memo, since), since)
+        words = f"upstream {memo['upstream']}'s {said}"
+        if status == DONE and file and there is False:
+            missing = f"{file['container']}/{file['path']}"
+            return Look(PENDING, f"{words}, but {missing} is not there yet")
+        return Look(status, words)
 
-    def _last_run(self, case: Case, memo: Json) -> tuple[RunState, str]:
-        if memo.get("upstream_job"):
-            return self._last_job_run(case, memo["upstream_job"])
-        client = case.platforms.factory(case.failure.target)
+    def _runs(self, case: Case, memo: Json, since: datetime | None) -> list[UpstreamRun]:
         now = self._clock.now()
-        name = memo["upstream"]
-        runs = client.runs(now - _LOOK_BACK, now + timedelta(minutes=10), PipelineName=name)
-        if not runs:
-            return RunState.MISSING, ""
-        last = max(runs, key=run_order)
-        state = PIPELINE_STATES.get(str(last.get("status")), RunState.UNKNOWN)
-        return state, str(last["runId"])
+        after = min(now, since or now) - _LOOK_BACK
+        if memo.get("upstream_job"):
+            millis = int(after.timestamp() * 1000)
+            api = case.platforms.workspace(case.failure.target)
+            return [_of_job(run) for run in api.runs(millis, job_id=memo["upstream_job"])]
+        client = case.platforms.factory(case.failure.target)
+        runs = client.runs(after, now + _AHEAD, PipelineName=memo["upstream"])
+        return [_of_pipeline(run) for run in runs]
 
-    def _last_job_run(self, case: Case, job_id: str) -> tuple[RunState, str]:
-        since = int((self._clock.now() - _LOOK_BACK).timestamp() * 1000)
-        runs = case.platforms.workspace(case.failure.target).runs(since, job_id=job_id)
-        last = max(runs, key=lambda run: int(run.get("start_time") or 0), default=None)
-        if last is None:
-            return RunState.MISSING, ""
-        return facts.run_state(last), str(last.get("run_id"))
+
+def _of_pipeline(run: Json) -> UpstreamRun:
+    state = PIPELINE_STATES.get(str(run.get("status")), RunState.UNKNOWN)
+    started, ended = (str(run.get(field) or "") for field in ("runStart", "runEnd"))
+    return UpstreamRun(
+        str(run["runId"]),
+        state,
+        from_iso(started) if started else None,
+        from_iso(ended) if ended else None,
+    )
+
+
+def _of_job(run: Json) -> UpstreamRun:
+    started, ended = (int(run.get(field) or 0) for field in ("start_time", "end_time"))
+    return UpstreamRun(
+        str(run.get("run_id")),
+        facts.run_state(run),
+        from_millis(started) if started else None,
+        from_millis(ended) if ended else None,
+    )

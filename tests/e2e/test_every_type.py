@@ -193,6 +193,7 @@ def test_it_is_left_to_a_person(night: dict[tuple[str, str], dict[str, Any]], na
         assert incident["state"] == "cancelled"
         return
     assert incident["state"] == "escalated"
-    assert incident["guidance"] == list(CATALOG.spec(name).guidance)
+    shipped = list(CATALOG.spec(name).guidance)
+    assert incident["guidance"][-len(shipped) :] == shipped  # before it: what the evidence names
     if name in NEVER_AUTOMATED:
         assert incident["decision"]["reason"] == "never_automated"

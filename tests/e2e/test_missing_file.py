@@ -34,8 +34,11 @@ def container(stack: Stack) -> Iterator[ContainerClient]:
         yield client.create_container(f"raw{uuid.uuid4().hex[:8]}")
 
 
-def pipelines(world: World, upstream_status: str) -> str:
-    """Ours, and its upstream by habit whose last run ended before ours began; our name."""
+def pipelines(world: World, upstream_status: str, good: int | None = 86_400) -> str:
+    """Ours, and its upstream by habit whose last run ended 600 s before ours began; our name.
+
+    `good`: how many seconds ago our own last good run began, None if there never was one.
+    """
     tag = uuid.uuid4().hex[:8]
     for step in (1, 2):
         world.script(
@@ -49,8 +52,12 @@ def pipelines(world: World, upstream_status: str) -> str:
     if upstream_status == "Failed":
         outcome |= {"activity": "Load", "error": TIMEOUT_ERROR}
     body = {"factory": world.factory, "pipeline": f"pl_{tag}_Step1", "outcome": outcome}
-    world.script("adf/runs", finished=True, started_seconds_ago=600, **body)
-    return f"pl_{tag}_Step2"
+    world.script("adf/runs", finished=True, started_seconds_ago=600, ended_seconds_ago=540, **body)
+    ours = f"pl_{tag}_Step2"
+    if good is not None:
+        when = {"started_seconds_ago": good, "ended_seconds_ago": good - 60}
+        world.script("adf/runs", factory=world.factory, pipeline=ours, finished=True, **when)
+    return ours
 
 
 def alert_on_missing(world: World, pipeline: str, container: str) -> str:
@@ -115,3 +122,27 @@ def test_without_upstream_and_without_a_readable_container_nobody_waits(host: Ho
     assert incident["state"] == "escalated"
     assert "neither an upstream nor the missing file is known" in incident["decision"]["note"]
     assert incident["attempts"] == []
+
+
+@pytest.mark.parametrize("good", [300, None])
+def test_an_old_success_of_the_upstream_is_not_todays(host: Host, good: int | None) -> None:
+    world = host.world
+    pipeline = pipelines(world, "Succeeded", good)
+    alert = alert_on_missing(world, pipeline, "elsewhere")
+    incident = world.incident_of(alert)
+    assert incident["state"] == "escalated", incident["timeline"]
+    assert "older than what is waited for" in incident["attempts"][0]["verdict_note"]
+    assert world.reruns(pipeline) == []
+
+
+def test_todays_success_of_the_upstream_is_waited_for(host: Host) -> None:
+    world = host.world
+    pipeline = pipelines(world, "Succeeded", 300)
+    alert = alert_on_missing(world, pipeline, "elsewhere")
+    waits(world, alert, "older than what is waited for")
+    assert world.reruns(pipeline) == []
+    upstream = pipeline.replace("Step2", "Step1")
+    world.script("adf/runs", factory=world.factory, pipeline=upstream, finished=True)
+    incident = world.incident_of(alert)
+    assert incident["state"] == "healed", incident["timeline"]
+    assert len(world.reruns(pipeline)) == 1

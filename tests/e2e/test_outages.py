@@ -42,6 +42,22 @@ def test_reading_that_is_refused_goes_to_a_person_who_is_told_why(world: World) 
     assert world.reruns(pipeline) == []
 
 
+def test_a_token_that_is_refused_without_having_expired_is_not_renewed(world: World) -> None:
+    pipeline = world.pipeline()
+    run_id = world.failed_run(pipeline)
+    error = {"code": "InvalidAuthenticationToken", "message": "The access token is invalid."}
+    path = f"pipelineruns/{run_id}/queryActivityruns"
+    fault(world, "POST", path, None, 401, body={"error": error})
+
+    incident = world.incident_of(world.send("/azure-monitor", world.alert_on((pipeline, run_id))))
+
+    assert incident["state"] == "escalated", incident["timeline"]
+    assert "our own credential" in incident["outcome"]
+    assert "Auto-Remediation Attempted" not in actions(incident)
+    assert any("test its connection" in step for step in incident["guidance"])
+    assert world.reruns(pipeline) == []
+
+
 def test_an_absurd_retry_after_is_not_obeyed_to_the_letter(world: World) -> None:
     pipeline = world.pipeline()
     run_id = world.failed_run(pipeline)

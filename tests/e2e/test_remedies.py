@@ -293,6 +293,8 @@ def test_a_time_out_is_raised_for_the_repair_only(host: Host) -> None:
     assert incident["state"] == "healed", incident["timeline"]
     settings = world.databricks("/api/2.2/jobs/get", job_id=job)["settings"]
     assert settings["tasks"][0]["timeout_seconds"] == 60
+    summary = incident["attempts"][0]["summary"]
+    assert f"raise the time-out of task load from 60 to 90 s in job {job}" in summary
 
 
 def test_where_no_time_out_is_set_there_is_none_to_raise(host: Host) -> None:

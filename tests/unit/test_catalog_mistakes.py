@@ -161,6 +161,7 @@ RERUN = "{remedy: rerun, attempts: 3, backoff: [10, 30, 60]}"
         ("upstreams: {}", "upstreams:\n  pl_a: 5", "Expected `str`, got `int`"),
         ('numpy: ["2.1.3", ', 'numpy: ["latest", ', "'latest' is no version"),
         ('numpy: ["2.1.3", ', 'numpy: ["1.24.4", ', "1.24.4 stands there twice"),
+        ('numpy: ["2.1.3", ', 'numpy: ["1.25.0", ', "1.26.4 is newer than 1.25.0 before it"),
         ('numpy: ["2.1.3", ', "numpy: [2.1, ", "Expected `str`, got `float`"),
         ("refreshable_tables: {}", "refreshable_tables:\n  p: []", "expected at least one table"),
         ("Standard_F4s: [", "Standard_F4s: [Standard_F4s, ", "cannot take its own place"),
@@ -238,6 +239,19 @@ def test_an_error_type_is_added_by_editing_yaml_alone(tmp_path: Path) -> None:
         assert (found["action"], found["transient"]) == ("retry_with_backoff", True)
     shipped = classify(FOLDER / MATRIX, source_system="adf", code="GREMLIN_BITES")
     assert json.loads(shipped.stdout)["error_type"] == "Unknown"
+
+
+def test_a_type_that_no_rule_recognises(tmp_path: Path) -> None:
+    path = own(tmp_path)
+    added = (
+        "  GremlinsInTheWire:\n    title: Gremlins\n    category: network\n    transient: true\n"
+        "    risk: low\n    remedies: []\n    guidance: [Feed them before midnight.]\n"
+    )
+    path.write_text(path.read_text("utf-8") + added, "utf-8")
+    line = line_of(path, "GremlinsInTheWire:")
+    said = complaint(path)
+    assert said.startswith(f"catalog.yaml, line {line}: "), said
+    assert "no rule recognises GremlinsInTheWire" in said
 
 
 def test_the_program_says_what_is_wrong_with_a_catalog(tmp_path: Path) -> None:

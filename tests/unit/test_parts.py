@@ -17,10 +17,11 @@ from shared.catalog.loader import load as load_catalog
 from shared.composition import Composition
 from shared.diagnosis import libraries
 from shared.diagnosis.classifier import Classifier
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, PlatformRefused
 from shared.models import EvidenceLine
 from shared.redaction import Redactor
 from shared.remedies import job_settings
+from shared.remedies.refresh_credential import is_own_expired
 from shared.remedies.registry import NAMES
 from shared.remedies.scale_up import grown, grown_size
 from shared.remedies.wait_for_upstream import upstream_names
@@ -201,15 +202,37 @@ def pypi(package: str) -> dict[str, dict[str, str]]:
         ("pandas[excel]==2.1.4", [], "2.0.3"),
         ("pandas", [], "2.2.3"),
         ("pandas==0.1", [], None),
-        ("pandas~=2.1", [], "2.0.3"),
-        ("pandas>=2.0.3,<2.2.0", [], "1.5.3"),
-        ("pandas==2.2.*", [], "2.1.4"),
+        ("pandas==2.0.3", [], "1.5.3"),
+        ("pandas===2.2.0", [], "2.1.4"),
+        ("pandas>=2.0,<2.2", [], "2.1.4"),
+        ("pandas>=2.0,<2.2", ["2.1.4"], "2.0.3"),
+        ("pandas>=2.0,<2.2", ["2.1.4", "2.0.3"], None),
+        ("pandas>=2.0.3,!=2.1.4,<2.2.0", [], "2.0.3"),
+        ("pandas~=2.1.0", [], "2.1.4"),
+        ("pandas~=2.1.0", ["2.1.4"], None),
+        ("pandas~=2.0", [], "2.2.3"),
+        ("pandas==2.2.*", ["2.2.3"], "2.2.0"),
+        ("pandas==2.2.*", ["2.2.3", "2.2.0"], None),
+        ("pandas<2.0", [], "1.5.3"),
+        ("pandas>=3", [], None),
+        ("pandas @ https://example.com/pandas-2.2.0-py3-none-any.whl", [], None),
+        ("https://example.com/pandas-2.2.0-py3-none-any.whl", [], None),
+        ("git+https://example.com/pandas.git@v2.2.0", [], None),
         ("not a requirement !", [], None),
     ],
 )
-def test_the_next_older_version(library: str, failed: list[str], expected: str | None) -> None:
+def test_the_version_in_its_place(library: str, failed: list[str], expected: str | None) -> None:
     known = ["1.5.3", "2.2.3", "2.2.0", "2.1.4", "2.0.3"]
     assert libraries.older(pypi(library), known, failed) == expected
+
+
+@pytest.mark.parametrize(
+    ("library", "expected"),
+    [("pandas==2.0.3", None), ("pandas==2.1.4", "2.0.3"), ("pandas", "2.1.4")],
+)
+def test_a_pin_is_not_left_for_another_major_version(library: str, expected: str | None) -> None:
+    known = ["1.5.3", "2.0.3", "2.1.4"]
+    assert libraries.older(pypi(library), known, [], across=False) == expected
 
 
 @pytest.mark.parametrize(
@@ -254,6 +277,29 @@ def test_extras_markers_and_index_are_kept() -> None:
 def test_the_same_package_whatever_its_version_and_spelling() -> None:
     assert libraries.same_package(pypi("Scikit_Learn==1"), json.dumps(pypi("scikit-learn==2")))
     assert not libraries.same_package(pypi("a==1"), json.dumps(pypi("b==1")))
+
+
+# Our own token
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "expired"),
+    [
+        (401, "ExpiredAuthenticationToken", "The access token expiry UTC time is past.", True),
+        (401, "401", "Databricks answered Unauthenticated 401: Token is expired.", True),
+        (403, "403", "Databricks answered PermissionDenied 403: Access token has expired", True),
+        (401, "InvalidAuthenticationTokenTenant", "The access token has the wrong issuer.", False),
+        (401, "401", "Credential was not sent or was of an unsupported type.", False),
+        (403, "403", "Invalid access token.", False),
+        (403, "AuthorizationFailed", "The client does not have authorization.", False),
+        (403, "403", "The subscription of the workspace has expired.", False),
+        (400, "", "The token is expired.", False),
+    ],
+)
+def test_when_our_own_token_has_expired(
+    status: int, code: str, message: str, *, expired: bool
+) -> None:
+    assert is_own_expired(PlatformRefused(message, status, code)) is expired
 
 
 # Job settings
@@ -383,6 +429,9 @@ def test_many_threads_may_ask_a_new_classifier_at_once() -> None:
     assert found == {"GatewayTimeout"}
 
 
+MAKES = "CREATE TABLE IF NOT EXISTS a.b.c"
+
+
 @pytest.mark.parametrize(
     ("ddl", "wrong"),
     [
@@ -391,6 +440,21 @@ def test_many_threads_may_ask_a_new_classifier_at_once() -> None:
         ("CREATE TABLE IF NOT EXISTS a.b.other (id INT)", "makes a.b.other"),
         ("CREATE TABLE a.b.c (id INT)", "does not begin"),
         ("CREATE TABLE IF NOT EXISTS a.b.c (id INT); DROP TABLE a.b.d", "more than one statement"),
+        (f"{MAKES} AS SELECT 1 AS id", "reads other data"),
+        (f"{MAKES}\n-- a comment\nUSING delta AS (SELECT 1 AS id)", "reads other data"),
+        (f"{MAKES} AS VALUES (1)", "from a query"),
+        (f"{MAKES} AS TABLE x.y.z", "from a query"),
+        (f"{MAKES} SHALLOW CLONE x.y.z", "CLONE"),
+        (f"{MAKES} CLONE x.y.z", "CLONE"),
+        (f"{MAKES} (id INT) LOCATION 'abfss://raw@x/in'", "LOCATION"),
+        (f"{MAKES} (id INT) USING csv", "USING"),
+        (f"{MAKES} (id INT) USING delta OPTIONS (path '/x')", "OPTIONS"),
+        (f"{MAKES} (id INT) /* ' */ AS /* ' */ SELECT 1", "reads other data"),
+        (f"{MAKES} (id INT COMMENT 'it\\'s') AS SELECT 1", "reads other data"),
+        (f"{MAKES} (id INT) COMMENT 'open", "does not end"),
+        (f"{MAKES} (location STRING, clone INT, `select` INT)", ""),
+        (f"{MAKES} (a INT, b INT GENERATED ALWAYS AS (a + 1)) COMMENT 'as; SELECT'", ""),
+        (f"/* x */ {MAKES} (id BIGINT GENERATED ALWAYS AS IDENTITY) USING DELTA", ""),
     ],
 )
 def test_a_ddl_file_makes_exactly_its_table(tmp_path: Path, ddl: str, wrong: str) -> None:
