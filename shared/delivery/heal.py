@@ -101,7 +101,8 @@ def _cure(work: Work, lines: list[EvidenceLine], diagnosis: Diagnosis, what: str
         return Cure("restarted the stream with the evolved schema", _pause(work))
     if diagnosis.confidence < ACT_CONFIDENCE:
         return None
-    tries = sum(1 for f in work.delivery.findings if f.error_type == diagnosis.error_type)
+    here = [f for f in work.delivery.findings if f.target == work.stage.target]
+    tries = sum(1 for finding in here if finding.error_type == diagnosis.error_type)
     remedies = work.context.catalog.remedies(
         diagnosis.error_type, diagnosis.prefer, hands_off=diagnosis.hands_off
     )
@@ -252,6 +253,8 @@ def _apply(work: Work, finding: Finding, cure: Cure, used: int) -> None:
             fresh.version = version
             fresh.changes.append(f"{cure.patched.words} (because of {finding.error_type})")
         again = now + timedelta(seconds=cure.delay)
+        for earlier in stage.runs:
+            earlier.flows = {}  # a record has its limits: the newest run's are kept
         following = len(stage.runs) + 1
         stage.runs.append(Run(following, not_before=again, reset=cure.reset, full=cure.full))
         fresh.gates[-1].note = cure.words
