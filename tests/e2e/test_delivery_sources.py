@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+import time
 import uuid
 
 import pytest
 import requests
 
+from shared.composition import Composition
+from shared.delivery.plan import read_plan
+from shared.delivery.receiving import receive
 from tests.e2e.hosts import StartHost
 from tests.e2e.test_delivery import (
     GATES,
@@ -352,3 +357,42 @@ def test_a_gate_without_access_says_so(world: World) -> None:
     assert found["state"] == "rolled_back"
     assert "does not have permissions on schema" in found["outcome"]
     assert pipelines(world, spec) == []
+
+
+def test_killed_at_random_moments(start_host: StartHost) -> None:
+    host = start_host()
+    world = host.world
+    moments = random.Random(11)  # noqa: S311 - the same moments every time
+    specs = [specification(world) for _ in range(3)]
+    update_outcomes(world, specs[1], failing(LAUNCH, flow="flow"))
+    bad_data(world, specs[2], first=True)
+    ids = [deliver(world, spec) for spec in specs]
+    for _ in range(5):
+        time.sleep(moments.uniform(0.2, 1.2))  # the moments are the test
+        host.service.kill()
+        host.service.start()
+
+    found = [ended(world, delivery_id) for delivery_id in ids]
+
+    assert [f["state"] for f in found] == ["succeeded", "succeeded", "rolled_back"]
+    assert [len(pipelines(world, spec)) for spec in specs] == [1, 1, 0]
+    assert [len(pipelines(world, spec)[0]["updates"]) for spec in specs[:2]] == [1, 2]
+    assert [len(jobs(world, spec)) for spec in specs] == [1, 1, 0]
+    assert folders(world, ids[2]) == []
+
+
+def test_what_was_stored_and_never_started_is_found(start_host: StartHost) -> None:
+    host = start_host()
+    world = host.world
+    composition = Composition(host.environment)
+    asked = read_plan({"target": "dev", "specification": specification(world)})
+    delivery_id = receive(composition.context, asked, "somebody").delivery_id
+    assert delivery(world, delivery_id)["state"] == "received"
+
+    def taken_up() -> bool:
+        host.timer("dispatch_sweep")
+        return bool(delivery(world, delivery_id)["state"] != "received")
+
+    world.until(taken_up)
+
+    assert ended(world, delivery_id)["state"] == "succeeded"
