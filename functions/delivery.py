@@ -220,7 +220,8 @@ def list_deliveries(req: func.HttpRequest) -> func.HttpResponse:
         found = current().context.deliveries.newest(int(raw), _DAYS)
     except LedgerUnavailable as error:
         return unavailable(error)
-    return answer(200, {"deliveries": [brief(delivery) for delivery in found]})
+    listed = msgspec.to_builtins([brief(delivery) for delivery in found])
+    return answer(200, {"deliveries": current().redactor.tree(listed)})
 
 
 @bp.route(route="api/deliveries/{delivery_id}", methods=["GET"])
@@ -236,9 +237,9 @@ def read_delivery(req: func.HttpRequest) -> func.HttpResponse:
         entries, whole = audit.read(found.delivery_id, found.audit_count, found.audit_head)
     except LedgerUnavailable as error:
         return unavailable(error)
-    body = detail(found, current().clock.now())
     chain = {"whole": whole.whole, "entries": whole.count, "problem": whole.problem}
-    return answer(200, current().redactor.tree({**body, "timeline": entries, "audit": chain}))
+    body = {**detail(found, current().clock.now()), "timeline": entries, "audit": chain}
+    return answer(200, current().redactor.tree(msgspec.to_builtins(body)))
 
 
 @bp.route(route="api/deliveries/{delivery_id}/summary", methods=["GET"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -36,11 +37,11 @@ def events_of(work: Work, pipeline_id: str, update_id: str) -> list[Row]:
 
 def error_lines(work: Work, pipeline_id: str, update_id: str) -> list[EvidenceLine]:
     """The errors of an update: the first one that happened comes first, its inner cause before."""
-    return lines_of(events_of(work, pipeline_id, update_id))
+    return lines_of(events_of(work, pipeline_id, update_id), work.context.redactor.text)
 
 
-def lines_of(events: Iterable[Row]) -> list[EvidenceLine]:
-    """The errors among events, without data of rows."""
+def lines_of(events: Iterable[Row], redacted: Callable[[str], str]) -> list[EvidenceLine]:
+    """The errors among events, without data of rows and without what `redacted` takes out."""
     lines: list[EvidenceLine] = []
     for event in events:
         if event.get("level") != "ERROR":
@@ -48,10 +49,11 @@ def lines_of(events: Iterable[Row]) -> list[EvidenceLine]:
         origin = event.get("origin") or {}
         source = f"flow {origin.get('flow_name') or 'update'}"
         for exception in reversed((event.get("error") or {}).get("exceptions") or []):
-            text = _bare(f"{exception.get('message') or ''}{_frame(exception)}")
+            text = redacted(_bare(f"{exception.get('message') or ''}{_frame(exception)}"))
             lines.append(EvidenceLine(source, "", text, str(exception.get("class_name") or "")))
         if not (event.get("error") or {}).get("exceptions"):
-            lines.append(EvidenceLine(source, "", _bare(str(event.get("message") or ""))))
+            text = redacted(_bare(str(event.get("message") or "")))
+            lines.append(EvidenceLine(source, "", text))
     return lines[:_MOST_LINES]
 
 
@@ -83,8 +85,7 @@ def flows_of(events: Iterable[Row]) -> dict[str, Flow]:
     found: dict[str, Flow] = {}
     begun: dict[str, str] = {}
     for event in events:
-        details = event.get("details") or {}
-        progress = details.get("flow_progress") or {} if isinstance(details, dict) else {}
+        progress = _details(event).get("flow_progress") or {}
         origin = event.get("origin") or {}
         name = str(origin.get("dataset_name") or origin.get("flow_name") or "")
         if event.get("event_type") != "flow_progress" or not name:
@@ -94,6 +95,17 @@ def flows_of(events: Iterable[Row]) -> dict[str, Flow]:
         _add(flow, progress)
         flow.seconds = _between(begun[name], str(event.get("timestamp")))
     return found
+
+
+def _details(event: Row) -> Row:
+    """An event's details: an object, or the text of one as in the event log's table."""
+    details = event.get("details") or {}
+    if isinstance(details, str):
+        try:
+            details = json.loads(details)
+        except ValueError:
+            return {}
+    return details if isinstance(details, dict) else {}
 
 
 def _add(flow: Flow, progress: Row) -> None:

@@ -7,24 +7,21 @@ not surely known goes to a person, with the line named.
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 
 import msgspec
 
 from shared.catalog.loader import RemedySpec
 from shared.delivery import sources
-from shared.delivery.builder.spec import Compute
+from shared.delivery.compute import Cure, other_nodes, scale_live, scaled
 from shared.delivery.evidence import place_of
 from shared.delivery.patches import Patch, is_new_column, patch
-from shared.delivery.resolved import stamp_of
-from shared.delivery.work import GateFailed, Mutation, Work, go_to
+from shared.delivery.work import GateFailed, Work, go_to
 from shared.delivery_models import Delivery, Finding, Run
 from shared.diagnosis.classifier import ACT_CONFIDENCE
-from shared.models import Diagnosis, EvidenceLine, Json
+from shared.models import Diagnosis, EvidenceLine
 from shared.vocabulary import Action
 
-_MORE = 1.5  # of the workers, with each scaling
 _CATEGORIES = {
     "data_quality": "data quality",
     "resource": "resource",
@@ -33,17 +30,6 @@ _CATEGORIES = {
 }
 _RERUN = frozenset({"rerun", "restart_cluster"})  # an update gets fresh compute
 _LONGEST_CAUSE = 600
-
-
-class Cure(msgspec.Struct, frozen=True):
-    """What is done: a new version of the source, or another update in `delay` seconds."""
-
-    words: str
-    delay: float = 0.0
-    patched: Patch | None = None
-    reset: list[str] = []
-    full: list[str] = []
-    workers: int = 0  # of a pipeline whose source is not ours to change
 
 
 def heal(work: Work, lines: list[EvidenceLine], what: str) -> None:
@@ -64,7 +50,7 @@ def heal(work: Work, lines: list[EvidenceLine], what: str) -> None:
         work.change(lambda fresh: _note(fresh, finding))
         raise GateFailed(f"{what} failed: {told}; {why}")
     if cure.workers:
-        _scale_live(work, cure.workers)
+        scale_live(work, cure.workers)
     _apply(work, finding, cure, used)
 
 
@@ -101,7 +87,8 @@ def _cure(work: Work, lines: list[EvidenceLine], diagnosis: Diagnosis, what: str
         return Cure("restarted the stream with the evolved schema", _pause(work))
     if diagnosis.confidence < ACT_CONFIDENCE:
         return None
-    tries = sum(1 for f in work.delivery.findings if f.error_type == diagnosis.error_type)
+    here = [f for f in work.delivery.findings if f.target == work.stage.target]
+    tries = sum(1 for finding in here if finding.error_type == diagnosis.error_type)
     remedies = work.context.catalog.remedies(
         diagnosis.error_type, diagnosis.prefer, hands_off=diagnosis.hands_off
     )
@@ -136,88 +123,12 @@ def _by_remedy(
     if remedy.remedy in _RERUN:
         return Cure(f"{what} started again, after {delay:g} s", delay)
     if remedy.remedy == "scale_up":
-        return _scaled(work, delay)
+        return scaled(work, delay)
     if remedy.remedy == "change_node_type":
-        return _other_nodes(work, delay)
+        return other_nodes(work, delay)
     if remedy.remedy == "full_refresh":
         return _refreshed(work, lines, delay)
     return None
-
-
-def _scaled(work: Work, delay: float) -> Cure | None:
-    """More workers, up to the ceiling; serverless has no such lever."""
-    ceiling = work.context.settings.max_workers
-    if work.plan.source != "specification":
-        return _scaled_live(work, delay, ceiling)
-    spec = sources.specification(work)
-    if spec.serverless:
-        return None
-    compute = spec.compute or Compute()
-    workers = min(math.ceil(compute.max_workers * _MORE), ceiling)
-    if workers <= compute.max_workers:
-        return None
-    more = msgspec.structs.replace(compute, max_workers=workers)
-    words = f"up to {workers} workers in place of {compute.max_workers}"
-    changed = Patch(msgspec.structs.replace(spec, compute=more), "compute", words)
-    return Cure(f"scaled: {words}", delay, changed)
-
-
-def _scaled_live(work: Work, delay: float, ceiling: int) -> Cure | None:
-    row = work.api.pipeline(work.stage.pipeline_id) or {}
-    scale = _autoscale(row.get("spec") or {})
-    before = int(scale.get("max_workers") or 0)
-    workers = min(math.ceil(before * _MORE), ceiling)
-    if workers <= before:
-        return None
-    words = f"scaled: up to {workers} workers in place of {before}"
-    return Cure(words, delay, workers=workers)
-
-
-def _autoscale(spec: Json) -> Json:
-    clusters = spec.get("clusters") or []
-    return dict((clusters[0].get("autoscale") or {}) if clusters else {})
-
-
-def _scale_live(work: Work, workers: int) -> None:
-    """Change the pipeline itself; what it was before is in the snapshot and goes back with it."""
-    api, pipeline_id = work.api, work.stage.pipeline_id
-
-    def row() -> Json:
-        return api.pipeline(pipeline_id) or {}
-
-    def look(_memo: Json) -> Json | None:
-        done = _autoscale(row().get("spec") or {}).get("max_workers") == workers
-        return {} if done else None
-
-    def act() -> Json:
-        found = row()
-        spec = dict(found.get("spec") or {})
-        clusters = [dict(cluster) for cluster in spec.get("clusters") or []]
-        clusters[0]["autoscale"] = {**_autoscale(spec), "max_workers": workers}
-        spec["clusters"] = clusters
-        api.edit_pipeline(pipeline_id, spec, int(found.get("last_modified") or 0))
-        return {"max_workers": workers, "stamp": stamp_of(spec)}
-
-    name = f"{work.prefix}-scale-{work.stage.healed + 1}"
-    work.once(Mutation(name, f"let the pipeline have up to {workers} workers", act, look))
-
-
-def _other_nodes(work: Work, delay: float) -> Cure | None:
-    if work.plan.source != "specification":
-        return None
-    spec = sources.specification(work)
-    if spec.serverless:
-        return None
-    compute = spec.compute or Compute()
-    offered = work.reads.node_types()
-    listed = work.context.catalog.node_types.get(compute.node_type, ())
-    chosen = next((name for name in listed if name in offered), "")
-    if not chosen:
-        return None
-    words = f"node type {chosen} in place of {compute.node_type}"
-    other = msgspec.structs.replace(compute, node_type=chosen)
-    changed = Patch(msgspec.structs.replace(spec, compute=other), "compute", words)
-    return Cure(f"changed the compute: {words}", delay, changed)
 
 
 def _refreshed(work: Work, lines: list[EvidenceLine], delay: float) -> Cure | None:
@@ -252,6 +163,8 @@ def _apply(work: Work, finding: Finding, cure: Cure, used: int) -> None:
             fresh.version = version
             fresh.changes.append(f"{cure.patched.words} (because of {finding.error_type})")
         again = now + timedelta(seconds=cure.delay)
+        for earlier in stage.runs:
+            earlier.flows = {}  # a record has its limits: the newest run's are kept
         following = len(stage.runs) + 1
         stage.runs.append(Run(following, not_before=again, reset=cure.reset, full=cure.full))
         fresh.gates[-1].note = cure.words

@@ -155,6 +155,12 @@ def _placeholders(value: Any, path: str) -> Iterator[dict[str, str]]:  # noqa: A
 
 
 def _sense(body: Body) -> Iterator[dict[str, str]]:
+    from shared.delivery.builder.names import checked
+
+    try:
+        checked(body.name or "from the specification", "name")
+    except InputError as error:
+        yield _problem("name", error.expected)
     if not _ROOT.match(body.workspace_root) or ".." in body.workspace_root:
         yield _problem("workspace_root", "expected a folder below /Workspace")
     promoted = body.promote_to

@@ -6,13 +6,14 @@ never rewound: tables that were written stay, and how to restore them is said st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from shared.delivery import sources
 from shared.delivery.resolved import stamp_of
 from shared.delivery.work import Later, Mutation, Work
 from shared.delivery_models import Delivery, Stage
-from shared.errors import NothingChanged, PlatformMissing
+from shared.errors import NothingChanged, PlatformMissing, PlatformRefused
 from shared.models import Json
 from shared.vocabulary import Action
 
@@ -242,13 +243,12 @@ def _verify(work: Work, pipeline_id: str) -> str:
         fresh = [u for u in work.reads.updates(pipeline_id) if u["update_id"] not in memo["known"]]
         return {"update_id": str(fresh[0]["update_id"])} if fresh else None
 
-    request: Json = {"cause": "API_CALL"}
     name = f"{work.stage.target}-rollback-verify"
     made = work.once(
         Mutation(
             name,
             f"start an update of the previous version of pipeline {pipeline_id}",
-            lambda: {"update_id": work.api.start_update(pipeline_id, request)},
+            lambda: _again(work, pipeline_id, look, name),
             look,
             before,
         )
@@ -264,6 +264,17 @@ def _verify(work: Work, pipeline_id: str) -> str:
     if (work.now - begun).total_seconds() > work.plan.timeout_minutes * 60:
         return f"the previous version is back, its update {update_id} is still {state}"
     raise Later(work.context.timings.verify_first, f"the previous version's update is {state}")
+
+
+def _again(work: Work, pipeline_id: str, look: Callable[[Json], Json | None], name: str) -> Json:
+    """Start an update; a continuous pipeline has perhaps started one by itself."""
+    try:
+        return {"update_id": work.api.start_update(pipeline_id, {"cause": "API_CALL"})}
+    except PlatformRefused:
+        found = look(work.delivery.intents[name].memo)
+        if found is None:
+            raise
+        return found
 
 
 def _done(work: Work, number: int, note: str) -> None:

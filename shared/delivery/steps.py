@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from shared.delivery.gates.l1 import check
 from shared.delivery.gates.l2 import deploy, release
 from shared.delivery.gates.l3 import run
 from shared.delivery.gates.l4 import judge
 from shared.delivery.rollback import restore_guide, roll_back
-from shared.delivery.work import GateFailed, Later, Work, go_to
+from shared.delivery.work import GateFailed, Later, Mutation, Work, go_to
 from shared.delivery_models import Delivery, DeliveryState, GateState
 from shared.errors import NothingChanged
 from shared.healing.context import CLOSED, Context, Step
+from shared.models import Json
 from shared.notify.messages import delivery_result
 from shared.remedies.base import job_lock
 from shared.vocabulary import Action
@@ -25,6 +27,7 @@ _GATES: dict[str, Callable[[Work], None]] = {
     "deliver_run": run,
     "deliver_quality": judge,
 }
+_LONGEST = 3000  # characters of a reason
 STEPS = frozenset({*_GATES, "deliver_promote", _ROLL_BACK})
 _DEPLOYING = frozenset({"deliver_check", "deliver_deploy", "deliver_promote", "deliver_quality"})
 
@@ -87,6 +90,9 @@ def _locks(work: Work) -> list[str]:
 
 
 def _wait(work: Work, seconds: float, why: str) -> Step:
+    """Come back, for long pauses more than once: the locks have to be renewed in between."""
+    seconds = min(seconds, work.context.timings.verify_ceiling)
+    why = work.context.redactor.text(why)[:_LONGEST]
     if why != work.delivery.waiting_for:
 
         def note(fresh: Delivery) -> None:
@@ -113,6 +119,7 @@ def _unanswered(work: Work, name: str, error: NothingChanged) -> Step:
 
 
 def _failed(work: Work, name: str, why: str) -> Step:
+    why = work.context.redactor.text(why)[:_LONGEST]
     if name == _ROLL_BACK:
         return _close(work, DeliveryState.FAILED, f"the rollback stopped: {why}")
     gate = work.delivery.gate
@@ -147,6 +154,7 @@ def _round(work: Work) -> int:
 def _promote(work: Work) -> None:
     """The stage is green: let its jobs run, then go to the next target or close."""
     release(work)
+    _tidy(work)
     number, now = work.delivery.stage_number, work.now
     last = number + 1 >= len(work.delivery.stages)
 
@@ -167,6 +175,18 @@ def _promote(work: Work) -> None:
         _close(work, DeliveryState.SUCCEEDED, _delivered(work))
     else:
         work.context.locks.release(before, work.delivery.delivery_id)
+
+
+def _tidy(work: Work) -> None:
+    """The sources of versions that were never good go; those of the version before us stay."""
+    for number, folder in enumerate(work.stage.folders[:-1]):
+        name, words = f"{work.stage.target}-tidy-{number}", f"remove the folder {folder}"
+        work.once(Mutation(name, words, partial(_folder_removed, work, folder)))
+
+
+def _folder_removed(work: Work, folder: str) -> Json:
+    work.api.remove_folder(folder)
+    return {"folder": folder}
 
 
 def _delivered(work: Work) -> str:

@@ -35,6 +35,7 @@ from shared.platforms.databricks import WorkspaceApi
 from shared.platforms.deployments import Deployments
 from shared.vocabulary import Action
 
+_MOST_CHECKS, _LONGEST_NOTE = 200, 1000
 _MAX_ACTS = 3  # of one mutation: refusals for now, and doubts resolved to "no"
 
 
@@ -164,12 +165,14 @@ class Work:
         self.change(begin, self.entry(Action.GATE_STARTED, words, f"gate-{number}-begins"))
         return self.delivery.gates[number]
 
-    def phase(self, phase: str, checks: list[Check] | None = None) -> None:
+    def phase(self, phase: str, checks: list[Check]) -> None:
         """Note how far the gate has come, with what it looked at."""
+        redact = self.context.redactor.text
+        kept = [Check(c.name, c.ok, redact(c.note)[:_LONGEST_NOTE]) for c in bounded(checks)]
 
         def note(fresh: Delivery) -> None:
             fresh.gates[-1].phase = phase
-            fresh.gates[-1].checks += checks or []
+            fresh.gates[-1].checks += kept
 
         self.change(note)
 
@@ -308,6 +311,15 @@ class Work:
     def moment(self) -> str:
         """Now, as the platform writes it."""
         return iso(self.now)
+
+
+def bounded(checks: list[Check]) -> list[Check]:
+    """All that is wrong first, and no more than a record holds."""
+    ordered = sorted(checks, key=lambda check: check.ok is not False)
+    if len(ordered) <= _MOST_CHECKS:
+        return checks
+    left = len(ordered) - _MOST_CHECKS
+    return [*ordered[:_MOST_CHECKS], Check("others", ok=None, note=f"{left} more are not listed")]
 
 
 def go_to(delivery: Delivery, step: str, now: datetime) -> None:

@@ -89,9 +89,10 @@ class Deliveries:
         """
         for turn in range(_TRIES):
             delivery, etag = self._read(delivery_id)
+            was_closed = delivery.state.closed
             change(delivery)
             delivery.updated_at = self._clock.now()
-            if not delivery.state.closed:  # one that is taken back later is open again
+            if was_closed and not delivery.state.closed:  # taken back later, it is open again
                 self._table.put({"PartitionKey": _OPEN, "RowKey": delivery_id})
             try:
                 self._table.replace(_entity(delivery), etag)

@@ -30,6 +30,7 @@ from shared.remedies.base import (
     Refusal,
     Visible,
     cluster_lock,
+    job_lock,
     lock_of,
 )
 from shared.vocabulary import ComputeKind, FailureKind, RunState
@@ -60,14 +61,19 @@ class Rerun:
 
 
 def rerun_locks(case: Case) -> list[str]:
-    """What a rerun needs for itself: its line of reruns, and the shared clusters it runs on."""
+    """What a rerun needs for itself: its line of reruns, and the shared clusters it runs on.
+
+    Of an update also its pipeline: a delivery that works on it is not disturbed.
+    """
     evidence = _evidence(case)
+    failure = case.failure
+    pipeline = [job_lock(failure.target, failure.resource)] * (failure.kind is FailureKind.UPDATE)
     shared = [
         cluster_lock(case.failure.target, task.cluster_id)
         for task in evidence.tasks
         if task.compute is ComputeKind.ALL_PURPOSE and task.cluster_id
     ]
-    return list(dict.fromkeys([lock_of(case.failure), *shared]))
+    return list(dict.fromkeys([lock_of(failure), *pipeline, *shared]))
 
 
 def rerun_step(case: Case) -> tuple[str, Json, str] | Refusal:

@@ -95,7 +95,8 @@ def test_the_first_error_comes_first_and_holds_no_row() -> None:
         [
             {"level": "ERROR", "origin": {"flow_name": "f"}, "error": {"exceptions": errors}},
             {"level": "ERROR", "message": "Update failed"},
-        ]
+        ],
+        str,
     )
     assert [line.kind for line in lines] == ["Inner", "Outer", ""]
     assert "Ada" not in "".join(line.message for line in lines)

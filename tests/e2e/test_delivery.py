@@ -92,9 +92,8 @@ def passed(found: Json, target: str = "dev") -> list[str]:
 
 
 def state(world: World) -> Json:
-    return dict(requests.get(f"{world.sandbox_url}/_sandbox/state", timeout=10).json())[
-        "databricks"
-    ]
+    told = requests.get(f"{world.sandbox_url}/_sandbox/state", timeout=10).json()
+    return dict(told["databricks"])
 
 
 def pipelines(world: World, spec: Json) -> list[Json]:

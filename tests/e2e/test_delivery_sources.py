@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+import time
 import uuid
 
 import pytest
 import requests
 
+from shared.composition import Composition
+from shared.delivery.plan import read_plan
+from shared.delivery.receiving import receive
 from tests.e2e.hosts import StartHost
 from tests.e2e.test_delivery import (
     GATES,
@@ -81,12 +86,11 @@ def test_a_resolved_bundle_is_delivered(world: World) -> None:
 
 def test_a_bundle_comes_as_a_form_too(world: World) -> None:
     spec, files = bundle(world)
+    plan = json.dumps({"name": spec["name"], "target": "dev"}).encode()
+    parts = {"plan": ("plan.json", plan), "bundle": ("b.zip", base64.b64decode(zipped(files)))}
     answer = requests.post(
         f"{world.base_url}/api/deliveries",
-        files={
-            "plan": ("plan.json", json.dumps({"name": spec["name"], "target": "dev"})),
-            "bundle": ("bundle.zip", base64.b64decode(zipped(files))),
-        },
+        files=parts,
         headers={"X-API-Key": world.keys["deployer"]},
         timeout=30,
     )
@@ -194,8 +198,8 @@ def test_a_stream_that_stopped_for_a_new_column_is_restarted(world: World) -> No
 def test_named_tables_are_refreshed_gently_before_fully(world: World) -> None:
     spec = specification(world)
     told = "[CANNOT_LOAD_STATE_STORE] The state store of the checkpoint cannot be loaded."
-    cure = {"condition": {"full_refresh": ["bronze_orders"]}}
-    update_outcomes(world, spec, *[failing(told, **cure)] * 3)
+    outcome = failing(told, condition={"full_refresh": ["bronze_orders"]})
+    update_outcomes(world, spec, *[outcome] * 3)
 
     found = ended(world, deliver(world, spec, refreshable_tables=["bronze_orders"]))
 
@@ -285,4 +289,110 @@ def test_a_paused_delivery_waits(start_host: StartHost) -> None:
     requests.delete(
         f"{world.base_url}/api/pause", headers={"X-API-Key": world.keys["approver"]}, timeout=10
     )
+    assert ended(world, delivery_id)["state"] == "succeeded"
+
+
+def test_a_validation_that_failed_for_a_passing_reason_is_made_again(world: World) -> None:
+    spec = specification(world)
+    world.script(
+        "databricks/update-outcomes",
+        match=f"^{spec['name']}",
+        validate_only=True,
+        outcomes=[failing(LAUNCH, flow="flow")],
+    )
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    assert found["findings"][0]["gate"] == GATES[0]
+    assert len(pipelines(world, spec)) == 1
+
+
+def test_a_continuous_pipeline_is_delivered_a_second_time(world: World) -> None:
+    spec = specification(world, mode="continuous")
+    first = ended(world, deliver(world, spec, settle_seconds=0))
+
+    found = ended(world, deliver(world, spec | {"description": "new"}, settle_seconds=0))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    (pipeline,) = pipelines(world, spec)
+    assert [u["state"] for u in pipeline["updates"]] == ["CANCELED", "RUNNING"]
+    stamp = pipeline["updates"][1]["config"]["tags"]["lakemend_delivery"]
+    assert stamp == f"{found['delivery_id']}.1"
+    assert first["stages"][0]["pipeline_id"] == pipeline["pipeline_id"]
+
+
+def test_somebodys_update_ends_before_anything_is_changed(world: World) -> None:
+    spec = specification(world)
+    ended(world, deliver(world, spec))
+    (pipeline,) = pipelines(world, spec)
+    outcome = {"state": "COMPLETED", "duration_seconds": 15}
+    world.script("databricks/updates", pipeline_id=pipeline["pipeline_id"], outcome=outcome)
+
+    found = ended(world, deliver(world, spec | {"description": "new"}))
+
+    assert found["state"] == "succeeded", found["outcome"]
+    (pipeline,) = pipelines(world, spec)
+    assert [u["state"] for u in pipeline["updates"]] == ["COMPLETED"] * 3
+
+
+def test_two_deliveries_of_one_pipeline_go_one_after_the_other(world: World) -> None:
+    spec = specification(world)
+    both = [deliver(world, spec), deliver(world, spec | {"description": "second"})]
+
+    found = [ended(world, delivery_id) for delivery_id in both]
+
+    assert [f["state"] for f in found] == ["succeeded", "succeeded"]
+    (pipeline,) = pipelines(world, spec)
+    assert len(pipeline["updates"]) == 2
+    assert len(jobs(world, spec)) == 1
+
+
+def test_a_gate_without_access_says_so(world: World) -> None:
+    spec = specification(world)
+    world.script("forbid", kind="schema", id=f"main.{spec['schema']}_dev")
+
+    found = ended(world, deliver(world, spec))
+
+    assert found["state"] == "rolled_back"
+    assert "does not have permissions on schema" in found["outcome"]
+    assert pipelines(world, spec) == []
+
+
+def test_killed_at_random_moments(start_host: StartHost) -> None:
+    host = start_host()
+    world = host.world
+    moments = random.Random(11)  # noqa: S311 - the same moments every time
+    specs = [specification(world) for _ in range(3)]
+    update_outcomes(world, specs[1], failing(LAUNCH, flow="flow"))
+    bad_data(world, specs[2], first=True)
+    ids = [deliver(world, spec) for spec in specs]
+    for _ in range(5):
+        time.sleep(moments.uniform(0.2, 1.2))  # the moments are the test
+        host.service.kill()
+        host.service.start()
+
+    found = [ended(world, delivery_id) for delivery_id in ids]
+
+    assert [f["state"] for f in found] == ["succeeded", "succeeded", "rolled_back"]
+    assert [len(pipelines(world, spec)) for spec in specs] == [1, 1, 0]
+    assert [len(pipelines(world, spec)[0]["updates"]) for spec in specs[:2]] == [1, 2]
+    assert [len(jobs(world, spec)) for spec in specs] == [1, 1, 0]
+    assert folders(world, ids[2]) == []
+
+
+def test_what_was_stored_and_never_started_is_found(start_host: StartHost) -> None:
+    host = start_host()
+    world = host.world
+    composition = Composition(host.environment)
+    asked = read_plan({"target": "dev", "specification": specification(world)})
+    delivery_id = receive(composition.context, asked, "somebody").delivery_id
+    assert delivery(world, delivery_id)["state"] == "received"
+
+    def taken_up() -> bool:
+        host.timer("dispatch_sweep")
+        return bool(delivery(world, delivery_id)["state"] != "received")
+
+    world.until(taken_up)
+
     assert ended(world, delivery_id)["state"] == "succeeded"

@@ -23,6 +23,7 @@ from shared.errors import PlatformMissing, PlatformRefused
 from shared.models import EvidenceLine, Json
 
 OVER = frozenset({"COMPLETED", "FAILED", "CANCELED"})
+_MOST_KEPT, _KEPT = 10, 1500  # lines of a validation's errors, and characters of each
 
 
 def check(work: Work) -> None:
@@ -36,6 +37,7 @@ def check(work: Work) -> None:
     if not gate.phase:
         checks = [*structure(resolved), *code(resolved), *_consistent(work, resolved)]
         work.require([*checks, *_ready(work, resolved)], "checked")
+    _pause(work)
     _remember(work, resolved)
     _upload(work, resolved)
     state, lines = _validate(work, resolved)
@@ -44,6 +46,13 @@ def check(work: Work) -> None:
         return
     note = f"{len(resolved.files)} files, validated by the platform"
     work.leave(GateState.PASSED, note, "deliver_deploy")
+
+
+def _pause(work: Work) -> None:
+    """The pause before the next try, where a validation failed for a passing reason."""
+    again = work.stage.run.not_before if work.stage.run else None
+    if again is not None and work.now < again:
+        raise Later((again - work.now).total_seconds(), "the pause before the next try")
 
 
 def structure(resolved: Resolved) -> Iterator[Check]:
@@ -195,7 +204,7 @@ def _validate(work: Work, resolved: Resolved) -> tuple[str, list[EvidenceLine]]:
     settings = placed(resolved.pipeline, sources.folder(work))
     settings = stamped(settings, f"{work.version}.validation")
     settings |= {"name": name, "development": True, "continuous": False, "notifications": []}
-    api, prefix = work.api, f"{work.prefix}-validation"
+    api, prefix = work.api, f"{work.prefix}-validation-{work.stage.healed + 1}"
 
     def look(_memo: Json) -> Json | None:
         found = api.pipelines_named(name)
@@ -248,7 +257,8 @@ def _keep_result(
     def act() -> Json:
         state = str(work.reads.update(pipeline_id, update_id).get("state"))
         lines = error_lines(work, pipeline_id, update_id) if state != "COMPLETED" else []
-        return {"state": state, "lines": [msgspec.to_builtins(line) for line in lines]}
+        kept = [msgspec.structs.replace(x, message=x.message[:_KEPT]) for x in lines[:_MOST_KEPT]]
+        return {"state": state, "lines": msgspec.to_builtins(kept)}
 
     kept = work.once(Mutation(f"{prefix}-result", "keep what the validation said", act))
     return str(kept["state"]), msgspec.convert(kept["lines"], list[EvidenceLine])

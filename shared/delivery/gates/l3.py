@@ -6,8 +6,10 @@ from datetime import timedelta
 
 from shared.delivery.evidence import events_of, flows_of, lines_of
 from shared.delivery.heal import heal
+from shared.delivery.resolved import stamp_of
 from shared.delivery.work import GateFailed, Later, Mutation, Work
 from shared.delivery_models import Delivery, Flow, GateName, GateState, Run
+from shared.errors import PlatformRefused
 from shared.models import Json
 
 _OVER = frozenset({"COMPLETED", "FAILED", "CANCELED"})
@@ -60,7 +62,9 @@ def _started(work: Work, current: Run) -> str:
     if row is None:
         raise GateFailed("the pipeline is gone")
     name = f"{work.stage.target}-update-{current.number}"
-    if name not in work.delivery.intents and row.get("state") == "RUNNING":
+    intent = work.delivery.intents.get(name)
+    untouched = intent is None or intent.outcome == "refused"
+    if untouched and row.get("state") == "RUNNING":
         update_id = _running(work, row)
     else:
         update_id = _start(work, current, name)
@@ -77,9 +81,19 @@ def _started(work: Work, current: Run) -> str:
 def _running(work: Work, row: Json) -> str:
     """A continuous pipeline starts by itself; anybody else's update is waited for."""
     latest = (row.get("latest_updates") or [{}])[0]
-    if (row.get("spec") or {}).get("continuous") and latest.get("update_id"):
-        return str(latest["update_id"])
+    pipeline_id, update_id = work.stage.pipeline_id, str(latest.get("update_id") or "")
+    if (row.get("spec") or {}).get("continuous") and update_id:
+        config = work.reads.update(pipeline_id, update_id).get("config") or {}
+        if work.plan.source == "pipeline" or stamp_of(config) == work.version:
+            return update_id
+        words = f"stop pipeline {pipeline_id}, which runs in another version"
+        work.once(Mutation(f"{work.prefix}-stop", words, lambda: _stopped(work)))
     raise Later(work.context.timings.wait_interval, "another update of the pipeline is under way")
+
+
+def _stopped(work: Work) -> Json:
+    work.api.stop_pipeline(work.stage.pipeline_id)
+    return {}
 
 
 def _start(work: Work, current: Run, name: str) -> str:
@@ -101,16 +115,20 @@ def _start(work: Work, current: Run, name: str) -> str:
                 return {"update_id": str(update["update_id"])}
         return None
 
-    made = work.once(
-        Mutation(
-            name,
-            f"start an update of pipeline {pipeline_id}",
-            lambda: {"update_id": work.api.start_update(pipeline_id, request)},
-            look,
-            before,
-        )
+    started = Mutation(
+        name,
+        f"start an update of pipeline {pipeline_id}",
+        lambda: {"update_id": work.api.start_update(pipeline_id, request)},
+        look,
+        before,
     )
-    return str(made["update_id"])
+    try:
+        return str(work.once(started)["update_id"])
+    except PlatformRefused as error:
+        if (work.api.pipeline(pipeline_id) or {}).get("state") != "RUNNING":
+            raise
+        # Somebody's update began between our look and our call.
+        raise Later(work.context.timings.wait_interval, str(error)) from None
 
 
 def _follow(work: Work, update_id: str) -> None:
@@ -122,7 +140,7 @@ def _follow(work: Work, update_id: str) -> None:
     _note(work, update_id, state, flows)
     if state == "CANCELED":
         raise GateFailed("somebody stopped the update")
-    lines = lines_of(events)
+    lines = lines_of(events, work.context.redactor.text)
     if state == "FAILED":
         heal(work, lines, "update")
         return
@@ -147,13 +165,13 @@ def _follow(work: Work, update_id: str) -> None:
 
 def _newest(work: Work, pipeline_id: str, update_id: str) -> str:
     """The update, or the newest of the platform's own retries of it."""
-    newer = []
+    newer: list[Json] = []
     for update in work.reads.updates(pipeline_id):
         if update["update_id"] == update_id:
-            break
+            retries = [u for u in newer if u.get("cause") == "RETRY_ON_FAILURE"]
+            return str(retries[0]["update_id"]) if retries else update_id
         newer.append(update)
-    retries = [u for u in newer if u.get("cause") == "RETRY_ON_FAILURE"]
-    return str(retries[0]["update_id"]) if retries else update_id
+    return update_id
 
 
 def _note(work: Work, update_id: str, state: str, flows: dict[str, Flow]) -> None:
