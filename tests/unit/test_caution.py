@@ -147,6 +147,7 @@ def test_an_ambiguous_code_beside_such_words_is_for_a_person(
         "An internal execution error occurred. Please retry later.",
         "The VM did not finish provisioning in the allotted time",
         "Unable to launch the instances",
+        "Cloud Provider Launch Failure. Azure error code: OperationPreempted",
     ],
 )
 def test_an_ambiguous_code_alone_or_with_passing_words_is_acted_on(
@@ -213,6 +214,7 @@ PASSING = [
         ("blocked by the egress policy", "NetworkUnreachable"),
         ("certificate validation failed", "NetworkUnreachable"),
         ("custom check: 12 rows rejected", "DataQualityExpectationFailed"),
+        ("the load's records were quarantined", "DataQualityExpectationFailed"),
     ],
 )
 def test_a_persons_cause_counts(
@@ -335,3 +337,13 @@ def test_a_path_that_resolves_to_no_file_is_a_missing_source(
 def test_a_state_of_another_engine_is_not_sparks(classifier: Classifier, state: str) -> None:
     found = said(classifier, "databricks_job", f"call ended, SQLSTATE={state}, see the log")
     assert found.error_type == "Unknown"
+
+
+# The shipped rules
+
+
+def test_what_vetoes_repairs_nothing_and_what_is_ambiguous_yields(catalog: Catalog) -> None:
+    for rule in catalog.rules:
+        fitting = catalog.remedies(rule.error_type, rule.prefer, hands_off=rule.hands_off)
+        assert not (rule.vetoes and fitting), rule.id
+        assert rule.yields or not rule.ambiguous, rule.id
