@@ -145,7 +145,10 @@ def _notes(rule: Rule) -> tuple[tuple[str, bool], ...]:
         ("too weak to act on", rule.weak),
         ("only where nothing inside is known", rule.wrapper),
         ("before everything else", rule.overrules),
-        ("only holds back repairs", rule.doubt),
+        ("before any repair", rule.vetoes),
+        ("acted on only if nothing unknown stands beside it", rule.ambiguous),
+        ("only holds back repairs", rule.doubt or rule.forbids),
+        ("only reassures", rule.reassures),
     )
 
 

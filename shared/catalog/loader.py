@@ -90,9 +90,13 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     systems: tuple[str, ...] = ()
     generic: bool = False
     yields: bool = False
+    ambiguous: bool = False
     planned: bool = False
     overrules: bool = False
+    vetoes: bool = False
     doubt: bool = False
+    forbids: bool = False
+    reassures: bool = False
     weak: bool = False
     wrapper: bool = False
     prefer: str = ""

@@ -13,12 +13,9 @@ import msgspec
 from shared.catalog.loader import UNKNOWN, Catalog, Rule
 from shared.diagnosis.codes import CodeTable, applies
 from shared.diagnosis.matcher import MATCHER_BYTES, Matcher, regex
+from shared.diagnosis.text import foreign, parts, sound, tidy, unread
 from shared.models import Diagnosis, EvidenceLine
 
-# Characters of one message that are looked at: errors say what they are early, and stack traces
-# name their innermost cause late.
-MAX_HEAD = 14_000
-MAX_TAIL = 6_000
 _MAX_CODE = 200
 
 # How sure a recognition is. Policy acts from ACT_CONFIDENCE on.
@@ -27,15 +24,13 @@ PATTERN_CONFIDENCE = 0.85  # words that one class of errors uses
 GENERIC_CONFIDENCE = 0.75  # words that a family uses: an HTTP status, an exception's name
 WRAPPER_CONFIDENCE = 0.5  # only that something inside failed
 DISAGREEMENT_CONFIDENCE = 0.5  # a repair was recognised, and beside it a case for a person
+WORDS_UNKNOWN = 0.5  # a code that stands for several causes, beside words that no rule knows
 WEAK_CONFIDENCE = 0.3  # words that several causes share
 ACT_CONFIDENCE = 0.7  # below this policy does not act
 
-# Where the next inner cause begins in Java's, .NET's, Python's and ADF's chains.
-_INNER = (
-    r"(?i)(\bCaused by:|--->|\bInner activity name:|\bInner exception\b|,''Type="
-    r"|During handling of the above exception|The above exception was the direct cause)"
-)
-_MOST_INNER = 8  # causes of one chain that are looked at, the innermost ones
+# Letters that are no name of a code.
+_NAMES = r"\b_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b"
+_WORD = r"\pL{3}"
 # The systems of lines whose source the gatherer names.
 _SYSTEMS = {
     "activity": "adf",
@@ -113,18 +108,30 @@ class Classifier:
 
     def _line(self, line: EvidenceLine) -> _Match | None:
         system = system_of(line.source)
-        text = _tidy(line.message)
-        outer = self._codes.field(_tidy(line.code[:_MAX_CODE]), system)
+        message = sound(line.message)
+        text = tidy(message)
+        code = tidy(sound(line.code[:_MAX_CODE]))
+        outer = self._codes.field(code, system)
         readings = self._readings(text, system)
         stopped = self._stopped(readings)
         if stopped is not None:
             return self._match(stopped, PATTERN_CONFIDENCE, (), line)
+        match = self._recognised(outer, readings, line, text)
+        veto = self._veto(match, readings)
+        if veto is not None:
+            return self._match(veto, PATTERN_CONFIDENCE, (), line)
+        return match if match is None else self._cautious(match, readings, message, text)
+
+    def _recognised(
+        self, outer: int | None, readings: list[_Reading], line: EvidenceLine, text: str
+    ) -> _Match | None:
+        """What the code and the words name, before caution."""
         if outer is not None and self._decides(outer):
             beside = [i for each in readings for i in each.words if self._decides(i)]
             return self._match(outer, CODE_CONFIDENCE, beside, line)
         cause = self._cause(readings)
         if cause is None:
-            return self._remainder(outer, readings, line)
+            return self._remainder(outer, readings, line, text)
         index, reading = cause
         by_code = index in reading.codes
         sure = CODE_CONFIDENCE if by_code else self._by_words(index)
@@ -135,6 +142,16 @@ class Classifier:
         """A rule that decides wherever in the message its words stand."""
         said = (i for reading in readings for i in reading.words if self._rules[i].overrules)
         return next(said, None)
+
+    def _veto(self, match: _Match | None, readings: list[_Reading]) -> int | None:
+        """A rule for a person that takes the place of a repair or of what is not certain."""
+        if match is not None and not self._gives_way(match.rule):
+            return None
+        said = (i for reading in readings for i in reading.words if self._rules[i].vetoes)
+        return next(said, None)
+
+    def _gives_way(self, rule: Rule) -> bool:
+        return rule.weak or rule.wrapper or rule.generic or rule.yields or self._repairs(rule)
 
     def _cause(self, readings: list[_Reading]) -> tuple[int, _Reading] | None:
         """The innermost rule that decides by itself, those of whole families last.
@@ -160,7 +177,7 @@ class Classifier:
         return None
 
     def _remainder(
-        self, outer: int | None, readings: list[_Reading], line: EvidenceLine
+        self, outer: int | None, readings: list[_Reading], line: EvidenceLine, text: str
     ) -> _Match | None:
         """What is left where nothing decides: codes that yield, weak words, wrappers, the kind."""
         codes = [] if outer is None else [outer]
@@ -169,8 +186,9 @@ class Classifier:
         yielding = min(yields, key=self._repaired, default=None)
         words = [i for reading in readings for i in reading.words]
         if yielding is not None:
-            return self._match(yielding, CODE_CONFIDENCE, words, line)
-        rest = [i for i in (*codes, *words) if not self._rules[i].doubt]
+            told = self._told(self._rules[yielding], text, words, line.code)
+            return self._match(yielding, CODE_CONFIDENCE if told else WORDS_UNKNOWN, words, line)
+        rest = [i for i in (*codes, *words) if not self._hints(i)]
         kind = self._kinds.get(line.kind)
         rest.sort(key=lambda i: (self._rules[i].planned, self._rules[i].wrapper))
         chosen = rest[0] if rest else kind
@@ -184,6 +202,32 @@ class Classifier:
             return _Match(rule, WRAPPER_CONFIDENCE, line)
         objected = self._repairs(rule) and any(self._objects(i, rule) for i in beside)
         return _Match(rule, min(sure, DISAGREEMENT_CONFIDENCE) if objected else sure, line)
+
+    def _told(self, rule: Rule, text: str, words: Sequence[int], code: str) -> bool:
+        """Whether an ambiguous code may be acted on: nothing beside it, or what reassures."""
+        if not rule.ambiguous or not regex(_WORD).search(regex(_NAMES).sub(" ", text)):
+            return True
+        heard = (*words, *self._words(tidy(sound(code[:_MAX_CODE])), ""))
+        return any(self._rules[i].reassures for i in heard)
+
+    def _cautious(self, match: _Match, readings: list[_Reading], message: str, text: str) -> _Match:
+        """Less sure of a repair where words forbid it or much of the message could not be read."""
+        if not self._repairs(match.rule):
+            return match
+        words = (i for reading in readings for i in reading.words)
+        if (
+            any(self._rules[i].forbids for i in words)
+            or unread(message)
+            or (match.confidence < CODE_CONFIDENCE and foreign(text))
+        ):
+            return msgspec.structs.replace(
+                match, confidence=min(match.confidence, DISAGREEMENT_CONFIDENCE)
+            )
+        return match
+
+    def _hints(self, index: int) -> bool:
+        rule = self._rules[index]
+        return rule.doubt or rule.forbids or rule.reassures or rule.vetoes
 
     def _repaired(self, index: int) -> bool:
         """Puts what is for a person before what would be repaired."""
@@ -202,7 +246,8 @@ class Classifier:
 
     def _decides(self, index: int) -> bool:
         rule = self._rules[index]
-        return not (rule.weak or rule.wrapper or rule.yields or rule.planned or rule.doubt)
+        told = not (rule.weak or rule.wrapper or rule.yields or rule.planned)
+        return told and not self._hints(index)
 
     def _repairs(self, rule: Rule) -> bool:
         """Whether something would be done about it."""
@@ -217,10 +262,10 @@ class Classifier:
         whole = self._reading(text, system)
         if not whole.codes and not whole.words:
             return []
-        parts = _parts(text)
-        if len(parts) == 1:
+        causes = parts(text)
+        if len(causes) == 1:
             return [whole]
-        inner = [self._reading(part, system) for part in reversed(parts)]
+        inner = [self._reading(part, system) for part in reversed(causes)]
         # Words that span two parts, and a part before the last ones, still count: outermost.
         return [*inner, whole]
 
@@ -257,13 +302,6 @@ def system_of(source: str) -> str:
     return word if word.startswith(("adf", "databricks")) else _SYSTEMS.get(word, "")
 
 
-def _parts(text: str) -> list[str]:
-    """A chain's causes, each with the words that lead over to it, the last and innermost ones."""
-    pieces = regex(_INNER).split(text)
-    leads = ["", *pieces[1::2]]
-    return [f"{lead}{piece}" for lead, piece in zip(leads, pieces[::2], strict=True)][-_MOST_INNER:]
-
-
 def _by_atom(clauses: Sequence[_Clause]) -> dict[int, list[_Clause]]:
     table: dict[int, list[_Clause]] = {}
     for clause in clauses:
@@ -275,15 +313,3 @@ def _rank(match: _Match) -> int:
     """Causes first, then guesses, wrappers and ends that are no failures."""
     rule = match.rule
     return 3 if rule.planned else 2 if rule.wrapper else 1 if rule.weak else 0
-
-
-def _tidy(message: str) -> str:
-    """A message of bounded length, with single blanks and plain quotes."""
-    if len(message) > MAX_HEAD + MAX_TAIL:
-        message = f"{message[:MAX_HEAD]}\n{message[-MAX_TAIL:]}"
-    text = " ".join(message.replace("\0", " ").split())
-    if text.isascii():
-        return text
-    # Half a pair of surrogates, which JSON may hold, is no UTF-8.
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return text.replace("\u2019", "'").replace("\u2018", "'")

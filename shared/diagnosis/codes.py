@@ -27,7 +27,10 @@ _BARE = (
     r"\b(?:_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?:\.[A-Z][A-Z0-9_]+)?"
     r"|DF-[A-Za-z0-9]+-[A-Za-z0-9]+|AADSTS\d{5,8}|ORA-\d{5})\b"
 )
-_SQLSTATE = r"\bSQLSTATE[:=\[(\s]{1,3}([0-9A-Z]{5})\b"
+# Spark's form; other engines write `SQLSTATE=51002` and mean other things by it.
+# Data Factory's names, written without `ErrorCode=`.
+_JOINED = r"\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+){2,}\b"
+_SQLSTATE = r"\[[A-Z][A-Z0-9_.]{2,150}\][^\[]{0,900}\bSQLSTATE: ?([0-9A-Z]{5})\b"
 _PARTS = r"\s+-\s+|[,;|]\s*"
 _MOST = 24  # codes of one text that are looked up
 
@@ -69,6 +72,8 @@ class CodeTable:
             found.add(self._one(name, system))
         for name in _bare(text):
             found.add(self._known(name, system))
+        for name in list(dict.fromkeys(regex(_JOINED).findall(text)))[:_MOST]:
+            found.add(self.exact(name, system))
         if not found - {None}:
             found.update(self.by_state(state) for state in regex(_SQLSTATE).findall(text)[:_MOST])
         return sorted(index for index in found if index is not None)
