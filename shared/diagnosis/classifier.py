@@ -28,8 +28,11 @@ WORDS_UNKNOWN = 0.5  # a code that stands for several causes, beside words that 
 WEAK_CONFIDENCE = 0.3  # words that several causes share
 ACT_CONFIDENCE = 0.7  # below this policy does not act
 
-# Letters that are no name of a code.
-_NAMES = r"\b_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b"
+# What the platform puts around any reason: names of codes and fields, ids, the frame of a sentence.
+_NAMES = (
+    r"\b_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|\b[a-z]+(?:_[a-z]+)*_(?:id|code|type|name)\b|[\w-]*\d[\w-]*"
+    r"|\bCluster (?:[\w-]+ )?(?:was |is )?terminated\b|\bReason:|\b[Tt]ermination (?:code|reason)\b"
+)
 _WORD = r"\pL{3}"
 # The systems of lines whose source the gatherer names.
 _SYSTEMS = {

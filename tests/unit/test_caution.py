@@ -157,6 +157,18 @@ def test_an_ambiguous_code_alone_or_with_passing_words_is_acted_on(
     assert action_of(catalog, found) not in HANDS_OFF
 
 
+@pytest.mark.parametrize("code", [LAUNCH, "CLOUD_PROVIDER_SHUTDOWN"])
+@pytest.mark.parametrize(
+    "text",
+    ["Cluster terminated. Reason: {} (CLOUD_FAILURE)", "instance_id: i-0a1b2c {}", "vm-77 {}"],
+)
+def test_what_the_platform_puts_around_a_code_is_no_reason(
+    catalog: Catalog, classifier: Classifier, code: str, text: str
+) -> None:
+    found = said(classifier, "databricks_cluster", text.format(code), code)
+    assert action_of(catalog, found) == "restart_cluster"
+
+
 @pytest.mark.parametrize(
     "text",
     [
