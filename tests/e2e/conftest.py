@@ -20,7 +20,7 @@ from tests.e2e.world import World
 
 SPEED = 10.0  # of the sandbox
 ANY_PORTS = Ports(0, 0, 0, 0, 0)  # several of these stacks run side by side
-# All hosts share one factory: one host's sweep would heal what another test's host is to heal, and
+# A module's hosts share one factory: one host's sweep would heal what another test's host is to heal, and
 # add to timelines that a test reads.
 QUIET = {
     "AzureWebJobs.health_sweep.Disabled": "true",
@@ -39,7 +39,7 @@ def quick_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_quick_catalog(tmp_path_factory.mktemp("catalog") / "catalog.yaml")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # what one module's tests leave in the sandbox slows no other
 def stack(
     tmp_path_factory: pytest.TempPathFactory, quick_catalog: Path, request: pytest.FixtureRequest
 ) -> Iterator[Stack | None]:
@@ -55,7 +55,7 @@ def stack(
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(stack: Stack | None, request: pytest.FixtureRequest) -> World:
     if stack is None:
         return _world_elsewhere(request.config)

@@ -441,7 +441,7 @@ def test_a_storm_of_five_hundred_alerts_is_one_incident_with_one_probe(guarded: 
         "within": 600,
         "probes": [600],
         "release": 50,
-        "release_every": 1,
+        "release_every": 30,
     }
     host = guarded(storm=storm)
     world = host.world
