@@ -20,8 +20,8 @@ from tests.e2e.world import World
 
 SPEED = 10.0  # of the sandbox
 ANY_PORTS = Ports(0, 0, 0, 0, 0)  # several of these stacks run side by side
-# A module's hosts share one factory: one host's sweep would heal what another test's host is to heal, and
-# add to timelines that a test reads.
+# A module's hosts share one factory: one host's sweep would heal what another test's host is to
+# heal, and add to timelines that a test reads.
 QUIET = {
     "AzureWebJobs.health_sweep.Disabled": "true",
     "AzureWebJobs.recovery_sweep.Disabled": "true",
