@@ -337,6 +337,11 @@ class Incident(msgspec.Struct, omit_defaults=True):
     audit_head: str = ""
 
     @property
+    def lent_locks(self) -> frozenset[str]:
+        """Locks on what is borrowed and not yet given back."""
+        return frozenset(n for loan in self.loans if not loan.settled for n in loan.locks)
+
+    @property
     def over(self) -> bool:
         """Whether it is closed or about to be: nothing more is remediated."""
         return self.state.closed or self.closing is not None

@@ -148,9 +148,7 @@ def _option(  # noqa: PLR0913, PLR0917 - what makes an option
     tries: int,
 ) -> Option:
     usage = usage_of(incident, plan, diagnosis.error_type, spec.remedy)
-    limited = context.policy.blast_radius.percent_of_targets < _ALL
-    known = context.inventory.known() if limited else None
-    objection: Objection = context.limits.objection(context.policy, usage, known)
+    objection: Objection = context.limits.objection(context.policy, usage, context.known_targets())
     return Option(
         spec,
         tries,
@@ -171,7 +169,6 @@ def _option(  # noqa: PLR0913, PLR0917 - what makes an option
     )
 
 
-_ALL = 100.0
 # What a remedy risks by itself, whatever it is used for. high: it changes results.
 REMEDY_RISKS = {
     "restart_cluster": "medium",

@@ -100,6 +100,11 @@ class Context(msgspec.Struct, frozen=True):
         pause = self.pauses.current()
         return pause.words() if pause else ""
 
+    def known_targets(self) -> int | None:
+        """How many pipelines and jobs there are; None too where policy does not limit a share."""
+        limited = self.policy.blast_radius.percent_of_targets < ALL_TARGETS
+        return self.inventory.known() if limited else None
+
     def environment(self, target: str) -> str:
         """The environment that a target is listed in."""
         listed = self.settings.targets.by_name(target)
@@ -164,6 +169,9 @@ class Context(msgspec.Struct, frozen=True):
                 incident.audit_count, incident.audit_head = head.count, head.hash
 
         return self.incidents.change(incident_id, apply)
+
+
+ALL_TARGETS = 100.0  # per cent
 
 
 def find(context: Context, incident_id: str) -> Incident | None:

@@ -82,23 +82,17 @@ def _reserve(context: Context, found: Assessment, usage: Usage) -> bool:
     cost = option.cost_usd if option else 0.0
     if not context.spend.reserve(usage.key, cost, policy.cost.usd_per_day):
         return False
-    limited = policy.blast_radius.percent_of_targets < _ALL
-    known = context.inventory.known() if limited else None
-    return not context.limits.begin(policy, usage, known)
+    return not context.limits.begin(policy, usage, context.known_targets())
 
 
 def _not_now(context: Context, incident: Incident, plan: Plan, usage: Usage) -> Step:
     """Give back what was taken for an attempt that may not begin."""
     fresh = context.incidents.get(incident.incident_id)
     if len(fresh.attempts) == len(incident.attempts):  # else another copy has begun it
-        lent = {name for loan in incident.loans if not loan.settled for name in loan.locks}
         context.spend.release(usage.key)
-        free = [name for name in plan.locks if name not in lent]
+        free = [name for name in plan.locks if name not in incident.lent_locks]
         context.locks.release(free, incident.incident_id)
     return Step("diagnose")
-
-
-_ALL = 100.0
 
 
 def _new_attempt(context: Context, incident: Incident, plan: Plan, found: Assessment) -> Attempt:

@@ -115,7 +115,7 @@ def _count(context: Context, incident: Incident, attempt: Attempt, *, healed: bo
 
 def _release(context: Context, incident: Incident, attempt: Attempt) -> None:
     """Release what the attempt locked, but keep what is borrowed: nobody may build on a loan."""
-    lent = {name for loan in incident.loans if not loan.settled for name in loan.locks}
+    lent = incident.lent_locks
     context.locks.release([n for n in attempt.locks if n not in lent], incident.incident_id)
     if lent:
         context.locks.acquire(sorted(lent), incident.incident_id, LOAN_LEASE)
