@@ -31,6 +31,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAVA_HOME", home)
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        patch.setenv("SPARK_TESTING", "1")  # any free port: other Spark sessions may be running
         patch.setenv("PYSPARK_SUBMIT_ARGS", f"{_arguments(folder)} pyspark-shell")
         yield from _session(folder)
 
