@@ -27,7 +27,7 @@ deliver: setup ## deliver SPEC (examples/sales.yaml) to the running stack and sh
 setup: $(PYTHON_READY) $(NODE_READY) ## install what is needed into .venv and node_modules
 
 test: setup ## run all tests (ARGS="-k name" to choose)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 e2e: setup ## run the end-to-end tests (BASE_URL=http://... to aim them at a running host)
 	@$(BIN)/python -m pytest tests/e2e $(if $(BASE_URL),--base-url "$(BASE_URL)") $(ARGS)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devstack.processes import Ports, Stack, sandbox
+from tests.e2e.guards import Guarded
 from tests.e2e.hosts import Host, StartHost
 from tests.e2e.quick_catalog import write_quick_catalog
 from tests.e2e.quick_policy import write_policy
@@ -83,6 +85,17 @@ def start_host(stack: Stack | None, world: World, tmp_path: Path) -> Iterator[St
     yield start
     for host in started:
         host.service.stop()
+
+
+@pytest.fixture
+def guarded(start_host: StartHost, tmp_path: Path) -> Guarded:
+    """A host whose policy differs from the open one by what is given."""
+
+    def start(settings: dict[str, str] | None = None, **policy: Any) -> Host:
+        path = write_policy(tmp_path / "policy.yaml", **policy)
+        return start_host(POLICY_PATH=str(path), **(settings or {}) | {"RERUNNABLE": ""})
+
+    return start
 
 
 def _world_elsewhere(config: pytest.Config) -> World:

@@ -19,10 +19,10 @@ from shared.catalog import loader
 from shared.catalog.loader import NEVER_AUTOMATED, load
 from shared.remedies.registry import NAMES
 from shared.settings import SHIPPED_CATALOG
+from tests.e2e.examples import EXAMPLES
 from tests.e2e.hosts import Host, running
 from tests.e2e.quick_policy import write_policy
 from tests.e2e.test_databricks import NOTEBOOK, OUT_OF_MEMORY, job_failed, terminated
-from tests.e2e.test_every_type import EXAMPLES
 from tests.e2e.world import Json, World
 
 CATALOG = load(SHIPPED_CATALOG, NAMES)

@@ -260,7 +260,7 @@ def test_looks_grow_apart_and_end_after_a_week(account: Account) -> None:
         if account.closed.due(account.clock.moment, 1):
             looks.append((account.clock.moment - NOW) // MINUTE)
             assert follow_up(account.context) == 0
-        account.clock.moment += 5 * MINUTE
+        account.clock.moment += 15 * MINUTE
     assert looks[:6] == [0, 15, 45, 105, 225, 465]
     assert looks[-1] <= 7 * 24 * 60
     assert len(looks) == 13
@@ -407,13 +407,13 @@ def costs(account: Account, newest: str) -> dict[str, tuple[int, int]]:
 
 def test_reading_costs_the_same_at_every_size(connection: str) -> None:
     found = {}
-    for count in (200, 2_000):
+    for count in (100, 400):
         account = Account(connection)
         newest = fill(account, count)
         total = sum(row.incidents for row in account.rollups.between("20261114", "20261120"))
         assert total == count
         found[count] = costs(account, newest)
-    assert found[200] == found[2_000]
-    assert found[2_000]["newest 50"] == (1, 50)
-    assert found[2_000]["timeline"] == (1, 8)
-    assert found[2_000]["metrics"] == (2, 15)
+    assert found[100] == found[400]
+    assert found[400]["newest 50"] == (1, 50)
+    assert found[400]["timeline"] == (1, 8)
+    assert found[400]["metrics"] == (2, 15)
