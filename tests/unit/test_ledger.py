@@ -90,11 +90,11 @@ def test_what_is_pending_is_found_until_it_is_settled(storage: Storage) -> None:
     receipts = alerts.store([alert("b1"), ignored], NOW - timedelta(hours=1))
     ids = [receipt.alert_id for receipt in receipts]
     early = NOW - timedelta(minutes=30)
-    assert ids[0] in set(alerts.pending(early))
-    assert ids[1] not in set(alerts.pending(early))
+    assert ids[0] in {stored.alert_id for stored in alerts.pending(early)}
+    assert ids[1] not in {stored.alert_id for stored in alerts.pending(early)}
     alerts.settle(ids[0], Disposition.DISPATCHED, "", ["i1"])
     alerts.settle(ids[0], Disposition.DISPATCHED, "", ["i1"])
-    assert ids[0] not in set(alerts.pending(early))
+    assert ids[0] not in {stored.alert_id for stored in alerts.pending(early)}
     stored = alerts.get(ids[0])
     assert stored is not None
     assert stored.incidents == ["i1"]
@@ -108,7 +108,7 @@ def test_an_alert_without_a_time_is_looked_at_again_later(storage: Storage) -> N
     assert not alerts.look_again(identity, NOW + timedelta(minutes=1), after)
     assert alerts.look_again(identity, NOW + timedelta(minutes=16), after)
     assert not alerts.look_again(identity, NOW + timedelta(minutes=40), after)
-    assert identity in set(alerts.pending(NOW + timedelta(hours=1)))
+    assert identity in {stored.alert_id for stored in alerts.pending(NOW + timedelta(hours=1))}
 
 
 def test_old_alerts_are_purged(storage: Storage) -> None:
