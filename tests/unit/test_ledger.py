@@ -15,13 +15,18 @@ from shared.ledger import tables
 from shared.ledger.alerts import Alerts
 from shared.ledger.audit import Audit
 from shared.ledger.claims import Claim, Claims
+from shared.ledger.documents import Documents
 from shared.ledger.incidents import Incidents, new_incident_id, row_of
+from shared.ledger.limits import Limits, Usage
 from shared.ledger.locks import Locks
 from shared.ledger.search import Wanted
 from shared.ledger.tables import Storage
 from shared.models import Alert, AuditEntry, Failure, Incident
+from shared.policy.model import BreakerLimits, Policy
 from shared.redaction import Redactor
+from shared.telemetry import signals
 from shared.vocabulary import Condition, Disposition, FailureKind, IncidentState
+from tests.heard import Heard
 
 NOW = datetime(2026, 11, 20, 3, 12, 0, 123000, tzinfo=UTC)
 FAILURE = Failure(FailureKind.PIPELINE_RUN, "adf", "p", "run-1", group="run-1")
@@ -289,3 +294,27 @@ def test_storage_that_does_not_answer_is_told_so(tmp_path: Path) -> None:
     storage = Storage("unit", azurite_connection(port, port, port))
     with pytest.raises(LedgerUnavailable):
         storage.table(tables.ALERTS).get("a", "b")
+
+
+def test_an_open_breaker_is_told_each_turn_and_its_end_once(
+    storage: Storage, clock: StepClock
+) -> None:
+    limits = Limits(Documents(storage.table(tables.STATE), clock), clock)
+    breaker = BreakerLimits(failures=3, half_open_after=60)
+    policy = Policy(breaker=breaker)
+    for number in range(3):
+        usage = Usage(f"b{number}", f"b{number}/1", "OddError", "rerun", ("pipeline_run|adf|odd",))
+        limits.conclude(policy, usage, healed=False)
+
+    def told() -> list[tuple[str, float]]:
+        heard = Heard()
+        with signals.heard_by(heard):
+            limits.tell_breakers(policy)
+        return sorted((dims["scope"], value) for _, value, dims in heard.values)
+
+    scopes = ["OddError", "pipeline_run|adf|odd"]
+    assert told() == [(scope, 1) for scope in scopes]
+    assert told() == [(scope, 1) for scope in scopes]
+    clock.sleep(61)
+    assert told() == [(scope, 0) for scope in scopes]
+    assert told() == []
