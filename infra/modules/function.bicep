@@ -147,6 +147,10 @@ var platformSettings = {
   PYTHON_ENABLE_OPENTELEMETRY: 'true'
   // How the host and our exporter sign in to Application Insights, whose keys are switched off.
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD;ClientId=${identityClientId}'
+  // The exporter library's statistics about itself, and its being steered from outside.
+  APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL: 'true'
+  APPLICATIONINSIGHTS_SDKSTATS_DISABLED: 'true'
+  APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED: 'true'
   // The app's own pinned libraries, not the worker's: CloudEvents need a recent azure-functions.
   PYTHON_ISOLATE_WORKER_DEPENDENCIES: '1'
 }

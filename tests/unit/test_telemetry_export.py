@@ -61,7 +61,8 @@ class Handler(BaseHTTPRequestHandler):
 def sent() -> Iterator[Ingestion]:
     """What is there after one of everything was told."""
     with pytest.MonkeyPatch.context() as patch, Ingestion() as server:
-        patch.setenv("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")
+        for own in ("STATSBEAT_DISABLED_ALL", "SDKSTATS_DISABLED", "CONTROLPLANE_DISABLED"):
+            patch.setenv(f"APPLICATIONINSIGHTS_{own}", "true")
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         key = "InstrumentationKey=00000000-0000-0000-0000-000000000001"
