@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 import msgspec
-from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -17,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 Json = dict[str, Any]
 
-_KINDS = {
+_KINDS: dict[str, tuple[Any, str, str, str]] = {
     "/v1/traces": (ExportTraceServiceRequest, "resource_spans", "scope_spans", "spans"),
     "/v1/logs": (ExportLogsServiceRequest, "resource_logs", "scope_logs", "log_records"),
     "/v1/metrics": (ExportMetricsServiceRequest, "resource_metrics", "scope_metrics", "metrics"),
@@ -42,7 +41,7 @@ class Receiver:
     def __init__(self) -> None:
         self.spans: list[Told] = []
         self.lines: list[Told] = []
-        self.points: dict[tuple[str, tuple[tuple[str, str], ...]], Json] = {}
+        self.points: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
         self.raw = b""
         outer = self
 
@@ -85,8 +84,12 @@ class Receiver:
 
     def value(self, metric: str, **dimensions: str) -> float:
         """The newest figure of a metric: a sum, a level, or the number of values of a spread."""
-        point = self.points.get((metric, tuple(sorted(dimensions.items()))), {})
-        return float(point.get("count") or point.get("as_double") or point.get("as_int") or 0)
+        point = self.points.get((metric, tuple(sorted(dimensions.items()))))
+        if point is None:
+            return 0
+        if hasattr(point, "bucket_counts"):
+            return float(point.count)
+        return float(getattr(point, point.WhichOneof("value")))
 
     def _take(self, path: str, body: bytes) -> None:
         shape, outer, inner, items = _KINDS[path]
@@ -101,12 +104,9 @@ class Receiver:
 
     def _keep(self, path: str, scope: str, item: Any) -> None:
         if path == "/v1/metrics":
-            told = MessageToDict(item, preserving_proto_field_name=True)
-            for shape in ("sum", "gauge", "histogram"):
-                for point in told.get(shape, {}).get("data_points", []):
-                    listed = point.get("attributes", [])
-                    keys = [(a["key"], a["value"]["string_value"]) for a in listed]
-                    self.points[(item.name, tuple(sorted(keys)))] = point
+            for point in getattr(item, item.WhichOneof("data")).data_points:
+                keys = [(a.key, a.value.string_value) for a in point.attributes]
+                self.points[(item.name, tuple(sorted(keys)))] = point
             return
         attributes = {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in item.attributes}
         if path == "/v1/logs":

@@ -113,7 +113,7 @@ def test_the_figures_are_those_of_what_happened(scene: Scene) -> None:
     assert told.value("lakemend.sweeps", sweep="dispatch_sweep", outcome="ended") >= 1
     cost = scene.incident["attempts"][0]["cost_usd"]
     assert told.value("lakemend.cost.usd", remedy="rerun") == pytest.approx(cost)
-    seconds = told.points["lakemend.recovery.seconds", (("error_type", error_type),)]["sum"]
+    seconds = told.points["lakemend.recovery.seconds", (("error_type", error_type),)].sum
     assert 0 < seconds < 60
 
 
