@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from devstack.processes import TOKEN, Stack
+from shared.composition import Composition
 from shared.telemetry.metrics import METRICS
 from tests.e2e.hosts import Host
 from tests.e2e.otlp import Receiver, Told
@@ -76,6 +77,15 @@ def test_one_incident_is_one_trace_from_its_sender_to_the_end(scene: Scene) -> N
         assert {span.parent for span in scene.named(step)} == {intake.span}, step
 
 
+def test_the_trace_is_kept_for_whoever_takes_the_healing_up_again(scene: Scene) -> None:
+    context = Composition(scene.host.environment).context
+    incident = context.incidents.get(scene.incident["incident_id"])
+    alert = context.alerts.get(incident.owner)
+    assert alert is not None
+    assert incident.traceparent == alert.alert.traceparent
+    assert incident.traceparent.split("-")[1:3] == [TRACE, scene.named("intake")[0].span]
+
+
 def test_each_platform_call_is_a_span_of_the_step_that_made_it(scene: Scene) -> None:
     steps = {s.span: s.text for s in scene.told.spans}
     calls = [s for s in scene.told.spans if "operation" in s.attributes and s.trace == TRACE]
@@ -110,6 +120,7 @@ def test_the_figures_are_those_of_what_happened(scene: Scene) -> None:
     assert told.value("lakemend.attempts", **by) == 1
     assert told.value("lakemend.healings", **by, outcome="healed") == 1
     assert told.value("lakemend.recovery.seconds", error_type=error_type) == 1
+    assert ("lakemend.queue.age.seconds", ()) in told.points
     assert told.value("lakemend.sweeps", sweep="dispatch_sweep", outcome="ended") >= 1
     cost = scene.incident["attempts"][0]["cost_usd"]
     assert told.value("lakemend.cost.usd", remedy="rerun") == pytest.approx(cost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -318,3 +319,33 @@ def test_an_open_breaker_is_told_each_turn_and_its_end_once(
     clock.sleep(61)
     assert told() == [(scope, 0) for scope in scopes]
     assert told() == []
+
+
+class Listening(logging.Handler):
+    """What was logged, and what it was about."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.told: list[tuple[str, dict[str, str]]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append((record.getMessage(), dict(signals.ids())))
+
+
+def test_each_entry_is_a_line_of_its_incident_or_delivery(storage: Storage) -> None:
+    audit = Audit(storage.table(tables.AUDIT), Redactor(), StepClock())
+    log, listening = logging.getLogger("lakemend.timeline"), Listening()
+    log.addHandler(listening)
+    log.setLevel(logging.INFO)
+    try:
+        for identity in ("lines-1", "d-lines-1"):
+            entry = AuditEntry(NOW, "us", "Tried", "sig=abcdefgh was used", key="k")
+            audit.append(identity, [entry])
+            audit.append(identity, [entry])  # again, as a repeated activity does
+    finally:
+        log.removeHandler(listening)
+    words = "Tried: sig=[redacted] was used"
+    assert listening.told == [
+        (words, {"incident_id": "lines-1"}),
+        (words, {"delivery_id": "d-lines-1"}),
+    ]
