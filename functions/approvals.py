@@ -16,6 +16,7 @@ from functions.http import answer, caller, decoded, malformed, page, problem, un
 from shared.auth import Caller
 from shared.composition import current
 from shared.errors import InputError, LedgerMissing, LedgerUnavailable
+from shared.telemetry import signals
 from shared.vocabulary import Action, Scope
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ async def _answer(
 
     given = Answer(question_id, approve, by, current().redactor.text(note))
     try:
-        await asyncio.to_thread(lambda: write(current().context, incident_id, given))
+        with signals.about(incident_id=incident_id):
+            await asyncio.to_thread(lambda: write(current().context, incident_id, given))
     except LedgerMissing:
         return problem(404, "no such incident")
     except AnswerRefused as error:
@@ -161,7 +163,8 @@ async def _wake(client: df.DurableOrchestrationClient, incident_id: str, event: 
     try:
         await client.raise_event(incident_id, event, {})
     except Exception as error:  # noqa: BLE001 - the answer is stored, whatever becomes of the event
-        log.warning("incident %s was not told of its answer: %s", incident_id, error)
+        with signals.about(incident_id=incident_id):
+            log.warning("incident %s was not told of its answer: %s", incident_id, error)
 
 
 @bp.route(route="api/pause", methods=["GET"])

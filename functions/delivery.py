@@ -17,6 +17,7 @@ import azure.functions as func
 import msgspec
 
 from functions.http import answer, base_url, caller, malformed, problem, unavailable
+from functions.observed import sent_with, working
 from shared.composition import current
 from shared.errors import (
     InputError,
@@ -58,7 +59,7 @@ _LISTED, _DAYS = 50, 31
 def deliver_pipeline(context: df.DurableOrchestrationContext) -> Generator[Any, Any, str]:
     """Takes one delivery through its gates, step by step, until it is closed."""
     state = context.get_input()
-    delivery_id = state["delivery_id"]
+    given = {"delivery_id": state["delivery_id"], "traceparent": state.get("traceparent", "")}
     step: Step = {"next": "deliver_check", "seconds": 0, **state}
     cancelled = context.wait_for_external_event("cancel")
     for _ in range(_STEPS):
@@ -74,56 +75,61 @@ def deliver_pipeline(context: df.DurableOrchestrationContext) -> Generator[Any, 
                 # What was wanted is read from the ledger; from here on only time is waited for.
                 timer.cancel()
                 cancelled = None
-        step = yield context.call_activity(step["next"], delivery_id)
-    context.continue_as_new({"delivery_id": delivery_id, **step})
+        step = yield context.call_activity(step["next"], given)
+    context.continue_as_new({**step, **given})
     return "continued"
 
 
 @bp.activity_trigger(input_name="delivery")
-def deliver_check(delivery: str) -> Step:
+def deliver_check(delivery: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """L1, configuration and syntax; see `shared.delivery.gates.l1`."""
     return _run("deliver_check", delivery)
 
 
 @bp.activity_trigger(input_name="delivery")
-def deliver_deploy(delivery: str) -> Step:
+def deliver_deploy(delivery: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """L2, deployment; see `shared.delivery.gates.l2`."""
     return _run("deliver_deploy", delivery)
 
 
 @bp.activity_trigger(input_name="delivery")
-def deliver_run(delivery: str) -> Step:
+def deliver_run(delivery: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """L3, execution; see `shared.delivery.gates.l3`."""
     return _run("deliver_run", delivery)
 
 
 @bp.activity_trigger(input_name="delivery")
-def deliver_quality(delivery: str) -> Step:
+def deliver_quality(delivery: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """L4, data quality; see `shared.delivery.gates.l4`."""
     return _run("deliver_quality", delivery)
 
 
 @bp.activity_trigger(input_name="delivery")
-def deliver_promote(delivery: str) -> Step:
+def deliver_promote(delivery: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """The next target, or the end; see `shared.delivery.steps`."""
     return _run("deliver_promote", delivery)
 
 
 @bp.activity_trigger(input_name="delivery")
-def deliver_roll_back(delivery: str) -> Step:
+def deliver_roll_back(delivery: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """Everything as it was; see `shared.delivery.rollback`."""
     return _run("deliver_roll_back", delivery)
 
 
-def _run(name: str, delivery_id: str) -> Step:
+def _run(name: str, delivery: Any) -> Step:  # noqa: ANN401 - the id alone was handed on by earlier versions
     from shared.delivery.steps import step
     from shared.healing.context import as_json
 
-    try:
-        return dict(as_json(step(current().context, delivery_id, name)))
-    except LedgerUnavailable:
-        log.warning("storage does not answer; %s of %s is tried again", name, delivery_id)
-        return {"next": name, "seconds": _LEDGER_WAIT}
+    given = {"delivery_id": delivery} if isinstance(delivery, str) else delivery
+    delivery_id = given["delivery_id"]
+    with working(name, given.get("traceparent", ""), delivery_id=delivery_id) as span:
+        try:
+            done = dict(as_json(step(current().context, delivery_id, name)))
+        except LedgerUnavailable:
+            log.warning("storage does not answer; %s of %s is tried again", name, delivery_id)
+            return {"next": name, "seconds": _LEDGER_WAIT}
+        span.set(next=done["next"])
+        return done
 
 
 @bp.route(route="api/deliveries", methods=["POST"])
@@ -159,9 +165,11 @@ async def _take_in(
     from shared.delivery.receiving import receive
 
     asked = await asyncio.to_thread(_asked, req)
-    receipt = await asyncio.to_thread(lambda: receive(current().context, asked, known.name))
-    if not receipt.duplicate:
-        await start(client, receipt.delivery_id)
+    with working("intake", sent_with(req), way="delivery") as span:
+        receipt = await asyncio.to_thread(lambda: receive(current().context, asked, known.name))
+        span.set(delivery_id=receipt.delivery_id)
+        if not receipt.duplicate:
+            await start(client, receipt.delivery_id, span.traceparent)
     url = f"{base_url(req)}/api/deliveries/{receipt.delivery_id}"
     body = {"delivery_id": receipt.delivery_id, "duplicate": receipt.duplicate}
     links = {"status_url": url, "summary_url": f"{url}/summary"}
@@ -195,10 +203,11 @@ def _fields(text: str | bytes, *, markdown: bool = False) -> Any:  # noqa: ANN40
         raise InputError("body", "expected a plan as JSON, or Markdown by text/markdown") from None
 
 
-async def start(client: df.DurableOrchestrationClient, delivery_id: str) -> None:
+async def start(client: df.DurableOrchestrationClient, delivery_id: str, trace: str = "") -> None:
     """Start or take up a delivery. If that fails, the dispatch sweep finds it."""
     delivery = await asyncio.to_thread(lambda: current().context.deliveries.get(delivery_id))
     content = {"delivery_id": delivery_id, "next": delivery.step, "seconds": 0}
+    content["traceparent"] = trace
     try:
         await client.start_new("deliver_pipeline", instance_id=delivery_id, client_input=content)
     except Exception:  # noqa: BLE001 - whatever it is, the delivery is stored and will be found

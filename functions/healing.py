@@ -13,6 +13,7 @@ from typing import Any
 
 import azure.durable_functions as df
 
+from functions.observed import working
 from shared.composition import current
 from shared.errors import LedgerUnavailable
 
@@ -29,18 +30,18 @@ _LEDGER_WAIT = 15.0  # seconds until a step is tried again while storage does no
 @bp.orchestration_trigger(context_name="context")
 def heal_alert(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Step]:
     """From an alert to incidents; heals those that it owns side by side and joins the outcomes."""
-    alert_id = context.get_input()
-    tries = 0
-    expansion = yield context.call_activity("expand_alert", {"alert_id": alert_id, "tries": tries})
+    given = _given(context.get_input(), "alert_id")
+    request: Step = {**given, "tries": 0}
+    expansion = yield context.call_activity("expand_alert", request)
     while expansion["seconds"]:
         yield _timer(context, expansion["seconds"])
-        tries += 1
-        request = {"alert_id": alert_id, "tries": tries}
+        request = {**request, "tries": request["tries"] + 1}
         expansion = yield context.call_activity("expand_alert", request)
     owned = expansion["owned"]
     if owned:
+        states = {i: {"incident_id": i, "traceparent": given["traceparent"]} for i in owned}
         yield context.task_all(
-            [context.call_sub_orchestrator("heal_failure", {"incident_id": i}, i) for i in owned]
+            [context.call_sub_orchestrator("heal_failure", s, i) for i, s in states.items()]
         )
     return {"incidents": owned}
 
@@ -49,7 +50,7 @@ def heal_alert(context: df.DurableOrchestrationContext) -> Generator[Any, Any, S
 def heal_failure(context: df.DurableOrchestrationContext) -> Generator[Any, Any, str]:
     """Heals one incident, step by step, until it is closed."""
     state = context.get_input()
-    incident_id = state["incident_id"]
+    given = _given(state, "incident_id")
     step: Step = {"next": "diagnose", "seconds": 0, **state}
     for _ in range(_STEPS):
         if step.get("event"):
@@ -59,8 +60,8 @@ def heal_failure(context: df.DurableOrchestrationContext) -> Generator[Any, Any,
             return str(step["next"])
         if step["seconds"]:
             yield _timer(context, step["seconds"])
-        step = yield context.call_activity(step["next"], incident_id)
-    context.continue_as_new({"incident_id": incident_id, **step})
+        step = yield context.call_activity(step["next"], given)
+    context.continue_as_new({**step, **given})
     return "continued"
 
 
@@ -79,22 +80,34 @@ def _timer(context: df.DurableOrchestrationContext, seconds: float) -> Any:  # n
     return context.create_timer(context.current_utc_datetime + timedelta(seconds=seconds))
 
 
+def _given(content: Any, name: str) -> dict[str, str]:  # noqa: ANN401 - an input, as it was begun with
+    """An id and the trace that it belongs to.
+
+    The id alone is what orchestrations of earlier versions were begun with, and hand on.
+    """
+    if isinstance(content, str):
+        return {name: content, "traceparent": ""}
+    return {name: content[name], "traceparent": content.get("traceparent", "")}
+
+
 @bp.activity_trigger(input_name="request")
 def expand_alert(request: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """Find out what an alert means; see `shared.healing.expand`."""
     from shared.healing.context import as_json
     from shared.healing.expand import expand
 
-    alert_id, tries = request["alert_id"], request["tries"]
-    try:
-        return dict(as_json(expand(current().context, alert_id, tries)))
-    except LedgerUnavailable:
-        log.warning("storage does not answer; alert %s is looked at again", alert_id)
-        return {"owned": [], "seconds": _LEDGER_WAIT}
+    given, tries = _given(request, "alert_id"), request["tries"]
+    alert_id = given["alert_id"]
+    with working("expand_alert", given["traceparent"], alert_id=alert_id):
+        try:
+            return dict(as_json(expand(current().context, alert_id, tries)))
+        except LedgerUnavailable:
+            log.warning("storage does not answer; alert %s is looked at again", alert_id)
+            return {"owned": [], "seconds": _LEDGER_WAIT}
 
 
 @bp.activity_trigger(input_name="incident")
-def diagnose(incident: str) -> Step:
+def diagnose(incident: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """Gather, classify, decide; see `shared.healing.diagnose`."""
     from shared.healing import diagnose as step
 
@@ -102,7 +115,7 @@ def diagnose(incident: str) -> Step:
 
 
 @bp.activity_trigger(input_name="incident")
-def remediate(incident: str) -> Step:
+def remediate(incident: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """Make the next mutation; see `shared.healing.remediate`."""
     from shared.healing import remediate as step
 
@@ -110,7 +123,7 @@ def remediate(incident: str) -> Step:
 
 
 @bp.activity_trigger(input_name="incident")
-def verify(incident: str) -> Step:
+def verify(incident: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """Look how far it has come; see `shared.healing.verify`."""
     from shared.healing import verify as step
 
@@ -118,18 +131,23 @@ def verify(incident: str) -> Step:
 
 
 @bp.activity_trigger(input_name="incident")
-def give_back(incident: str) -> Step:
+def give_back(incident: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
     """Give back what was borrowed, then close; see `shared.healing.closing`."""
     from shared.healing import closing as step
 
     return _run("give_back", step.give_back, incident)
 
 
-def _run(name: str, step: Callable[[Any, str], Any], incident_id: str) -> Step:
+def _run(name: str, step: Callable[[Any, str], Any], incident: Any) -> Step:  # noqa: ANN401 - see _given
     from shared.healing.context import as_json
 
-    try:
-        return dict(as_json(step(current().context, incident_id)))
-    except LedgerUnavailable:
-        log.warning("storage does not answer; %s of %s is tried again", name, incident_id)
-        return {"next": name, "seconds": _LEDGER_WAIT}
+    given = _given(incident, "incident_id")
+    incident_id = given["incident_id"]
+    with working(name, given["traceparent"], incident_id=incident_id) as span:
+        try:
+            done = dict(as_json(step(current().context, incident_id)))
+        except LedgerUnavailable:
+            log.warning("storage does not answer; %s of %s is tried again", name, incident_id)
+            return {"next": name, "seconds": _LEDGER_WAIT}
+        span.set(next=done["next"])
+        return done

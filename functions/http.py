@@ -83,6 +83,7 @@ def unavailable(_error: LedgerUnavailable) -> func.HttpResponse:
 
 def caller(request: func.HttpRequest, *scopes: Scope) -> Caller | func.HttpResponse:
     """Who calls, if they have one of `scopes`; otherwise the answer that refuses them."""
+    current().listen()
     known = authenticate(current().settings, request.headers, request.params)
     if known is None:
         return problem(

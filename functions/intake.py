@@ -15,14 +15,18 @@ from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
+from msgspec.structs import replace
 
 from functions.http import answer, base_url, caller, malformed, problem, unavailable
+from functions.observed import sent_with, working
 from shared.composition import current
 from shared.errors import InputError, LedgerError, LedgerRefused, LedgerUnavailable
 from shared.intake.parse import Parsed, Rejected, decode, parse, validation_code
 from shared.intake.shapes import clean, fingerprint
 from shared.ledger.alerts import Receipt
 from shared.models import Alert
+from shared.telemetry import signals
+from shared.telemetry.metrics import ALERTS
 from shared.vocabulary import Condition, Disposition, Scope
 
 bp = df.Blueprint()
@@ -38,7 +42,7 @@ async def azure_monitor(
     req: func.HttpRequest, client: df.DurableOrchestrationClient
 ) -> func.HttpResponse:
     """Azure Monitor action groups, Event Grid webhooks."""
-    return await _receive(req, client)
+    return await _receive(req, client, "azure-monitor")
 
 
 @bp.route(route="databricks-monitor", methods=["POST", "OPTIONS"])
@@ -47,7 +51,7 @@ async def databricks_monitor(
     req: func.HttpRequest, client: df.DurableOrchestrationClient
 ) -> func.HttpResponse:
     """Databricks notifications and cluster or library events."""
-    return await _receive(req, client)
+    return await _receive(req, client, "databricks-monitor")
 
 
 @bp.route(route="api/alerts", methods=["POST", "OPTIONS"])
@@ -56,7 +60,7 @@ async def own_alerts(
     req: func.HttpRequest, client: df.DurableOrchestrationClient
 ) -> func.HttpResponse:
     """Our own normalised form."""
-    return await _receive(req, client)
+    return await _receive(req, client, "api")
 
 
 @bp.event_grid_trigger(arg_name="event")
@@ -65,7 +69,8 @@ async def event_grid_alert(
     event: func.EventGridEvent, client: df.DurableOrchestrationClient
 ) -> None:
     """One event of an Event Grid subscription; raising makes Event Grid deliver it again."""
-    await _take_in(_parse([_envelope(event)]), client)
+    with working("intake") as span:
+        await _take_in(_parse([_envelope(event)]), client, "event-grid", span)
 
 
 def _envelope(event: Any) -> dict[str, Any]:  # noqa: ANN401 - EventGridEvent or CloudEvent
@@ -79,17 +84,24 @@ def _envelope(event: Any) -> dict[str, Any]:  # noqa: ANN401 - EventGridEvent or
 
 
 async def _receive(
-    req: func.HttpRequest, client: df.DurableOrchestrationClient
+    req: func.HttpRequest, client: df.DurableOrchestrationClient, way: str
 ) -> func.HttpResponse:
     known = caller(req, Scope.SENDER)
     if isinstance(known, func.HttpResponse):
         return known
     if req.method == "OPTIONS":
         return _handshake(req)
-    body = req.get_body()
     limit = current().settings.max_body_bytes
-    if len(body) > limit:
+    if len(req.get_body()) > limit:
         return problem(413, f"expected at most {limit} bytes")
+    with working("intake", sent_with(req), way=way) as span:
+        return await _understand(req, client, way, span)
+
+
+async def _understand(
+    req: func.HttpRequest, client: df.DurableOrchestrationClient, way: str, span: signals.Span
+) -> func.HttpResponse:
+    body = req.get_body()
     try:
         value = decode(body)
         code = validation_code(value)
@@ -97,8 +109,9 @@ async def _receive(
             # Event Grid takes 200 only here. Its validationUrl is never called: it is the sender's.
             return answer(200, {"validationResponse": code})
         parsed = _parse(value)
-        receipts = await _take_in(parsed, client)
+        receipts = await _take_in(parsed, client, way, span)
     except InputError as error:
+        ALERTS.record(dialect=way, disposition=Disposition.POISON.value)
         return malformed(error)
     except LedgerUnavailable as error:
         return unavailable(error)
@@ -130,20 +143,34 @@ def _parse(value: Any) -> Parsed:  # noqa: ANN401 - any JSON value
     return parse(value, current().settings.targets)
 
 
-async def _take_in(parsed: Parsed, client: df.DurableOrchestrationClient) -> list[Receipt]:
+async def _take_in(
+    parsed: Parsed, client: df.DurableOrchestrationClient, way: str, span: signals.Span
+) -> list[Receipt]:
     """Store everything, then start what is new."""
-    redactor = current().redactor
-    alerts = [clean(alert, redactor) for alert in parsed.alerts]
+    redactor, trace = current().redactor, span.traceparent
+    alerts = [replace(clean(alert, redactor), traceparent=trace) for alert in parsed.alerts]
     poison = [_poison(rejected) for rejected in parsed.rejected]
     receipts = await current().writer.store([*alerts, *poison])
+    span.set(alerts=len(alerts), rejected=len(poison))
+    _count([*alerts, *poison], receipts, way)
     fresh = await _to_start(parsed.alerts, receipts)
     if len(fresh) == 1:
-        await _start(client, fresh[0])
+        await _start(client, fresh[0], trace)
     elif fresh:
-        task = asyncio.create_task(_start_all(client, fresh))
+        task = asyncio.create_task(_start_all(client, fresh, trace))
         _starting.add(task)
         task.add_done_callback(_starting.discard)
     return receipts[: len(parsed.alerts)]
+
+
+def _count(alerts: Sequence[Alert], receipts: Sequence[Receipt], way: str) -> None:
+    """Count what is stored; what came before is told apart, so that a repeat counts once."""
+    for alert, receipt in zip(alerts, receipts, strict=True):
+        disposition = "duplicate" if receipt.duplicate else alert.disposition.value
+        unknown = alert.disposition is Disposition.POISON
+        ALERTS.record(dialect=way if unknown else alert.dialect, disposition=disposition)
+        with signals.about(alert_id=receipt.alert_id):
+            log.info("%s alert by %s: %s", alert.dialect, way, disposition)
 
 
 async def _to_start(alerts: Sequence[Alert], receipts: Sequence[Receipt]) -> list[str]:
@@ -170,18 +197,22 @@ def _look_again(alert_id: str) -> bool:
     return composition.alerts.look_again(alert_id, composition.clock.now(), after)
 
 
-async def _start(client: df.DurableOrchestrationClient, alert_id: str) -> None:
+async def _start(client: df.DurableOrchestrationClient, alert_id: str, trace: str) -> None:
     """Start the healing. If that fails, the dispatch sweep finds the stored alert."""
-    try:
-        await client.start_new("heal_alert", instance_id=alert_id, client_input=alert_id)
-    except Exception:  # noqa: BLE001 - whatever it is, the alert is stored and will be found
-        log.warning("healing of alert %s not started, left to the dispatch sweep", alert_id)
+    content = {"alert_id": alert_id, "traceparent": trace}
+    with signals.about(alert_id=alert_id):
+        try:
+            await client.start_new("heal_alert", instance_id=alert_id, client_input=content)
+        except Exception:  # noqa: BLE001 - whatever it is, the alert is stored and will be found
+            log.warning("healing of alert %s not started, left to the dispatch sweep", alert_id)
 
 
-async def _start_all(client: df.DurableOrchestrationClient, alert_ids: list[str]) -> None:
+async def _start_all(
+    client: df.DurableOrchestrationClient, alert_ids: list[str], trace: str
+) -> None:
     for position in range(0, len(alert_ids), _AT_ONCE):
         part = alert_ids[position : position + _AT_ONCE]
-        await asyncio.gather(*(_start(client, alert_id) for alert_id in part))
+        await asyncio.gather(*(_start(client, alert_id, trace) for alert_id in part))
 
 
 def _poison(rejected: Rejected) -> Alert:

@@ -11,8 +11,10 @@ import azure.functions as func
 import msgspec
 
 from functions.http import answer, caller, unavailable
+from functions.observed import Turn, sweeping
 from shared.composition import current
 from shared.errors import LedgerError, LedgerUnavailable
+from shared.telemetry import signals
 from shared.vocabulary import Action, Scope
 
 if TYPE_CHECKING:
@@ -31,9 +33,15 @@ def messages_sweep(timer: func.TimerRequest) -> None:
     del timer
     if not current().channels:
         return
+    with sweeping("messages_sweep") as turn:
+        _deliver(turn)
+
+
+def _deliver(turn: Turn) -> None:
     try:
         summary = current().deliverer.run(_not_delivered)
     except LedgerUnavailable:
+        turn.failed = True
         log.warning("storage does not answer; messages are sent in the next turn")
         return
     if summary.failed or summary.slow:
@@ -46,13 +54,18 @@ def digest_sweep(timer: func.TimerRequest) -> None:
 
     Twice more in case storage did not answer: a day has one digest, the first.
     """
+    del timer
+    if not current().channels:
+        return
+    with sweeping("digest_sweep") as turn:
+        _put_digest(turn)
+
+
+def _put_digest(turn: Turn) -> None:
     from shared.ledger.search import Wanted
     from shared.notify.digest import figures
     from shared.notify.messages import digest
 
-    del timer
-    if not current().channels:
-        return
     context = current().context
     now = context.clock.now()
     try:
@@ -63,6 +76,7 @@ def digest_sweep(timer: func.TimerRequest) -> None:
         counted = msgspec.structs.replace(counted, findings=_findings(now))
         context.outbox.put([digest(counted, _page())])
     except LedgerUnavailable:
+        turn.failed = True
         log.warning("storage does not answer; the digest is tried again")
 
 
@@ -107,6 +121,11 @@ def send_test_message(req: func.HttpRequest) -> func.HttpResponse:
 
 def _not_delivered(delivery: Delivery, reason: str) -> None:
     """Write to the incident's timeline that nobody was told."""
+    with signals.about(incident_id=delivery.message.incident_id):
+        _note_not_delivered(delivery, reason)
+
+
+def _note_not_delivered(delivery: Delivery, reason: str) -> None:
     message = delivery.message
     log.error("%s to %s is given up: %s", message.message_id, delivery.channel, reason)
     if not message.incident_id:

@@ -12,6 +12,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from functions.http import answer, caller, malformed, query_pairs, unavailable
+from functions.observed import Turn, sweeping
 from shared.composition import current
 from shared.errors import InputError, LedgerUnavailable
 from shared.vocabulary import Scope
@@ -109,9 +110,14 @@ def _figures(values: dict[str, Any], default: str) -> Figures:
 @bp.timer_trigger(schedule="15 */5 * * * *", arg_name="timer", run_on_startup=False)
 async def rollup_sweep(timer: func.TimerRequest) -> None:
     """Every five minutes: compute the figures of the days that have changed."""
+    del timer
+    with sweeping("rollup_sweep") as turn:
+        await _roll_up(turn)
+
+
+async def _roll_up(turn: Turn) -> None:
     from shared.monitoring.rollup import roll_up
 
-    del timer
     try:
         composition = current()
         holder = f"rollup-{uuid.uuid4().hex}"
@@ -119,6 +125,7 @@ async def rollup_sweep(timer: func.TimerRequest) -> None:
             lambda: roll_up(composition.context, composition.rollups, holder)
         )
     except LedgerUnavailable:
+        turn.failed = True
         log.warning("storage does not answer; the rollups are computed in five minutes")
         return
     if days:
@@ -128,14 +135,21 @@ async def rollup_sweep(timer: func.TimerRequest) -> None:
 @bp.timer_trigger(schedule="45 */15 * * * *", arg_name="timer", run_on_startup=False)
 async def recovery_sweep(timer: func.TimerRequest) -> None:
     """Every 15 minutes: look whether what we did not heal has become good."""
+    del timer
+    with sweeping("recovery_sweep") as turn:
+        await _follow_up(turn)
+
+
+async def _follow_up(turn: Turn) -> None:
     from shared.monitoring.recovery import follow_up
 
-    del timer
     try:
         recovered = await asyncio.to_thread(lambda: follow_up(current().context))
     except LedgerUnavailable:
+        turn.failed = True
         log.warning("storage does not answer; recoveries are looked for in 15 minutes")
     except Exception:  # nobody waits for it, and the host must not count it as its own trouble
+        turn.failed = True
         log.exception("the recovery sweep ended early")
     else:
         log.info("%s incidents have recovered since they were closed", recovered)

@@ -9,6 +9,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from functions.http import answer, caller, problem, unavailable
+from functions.observed import Turn, sweeping
 from shared.composition import current
 from shared.errors import ConfigurationError, LedgerUnavailable
 from shared.vocabulary import Scope
@@ -57,9 +58,14 @@ def read_selftest(req: func.HttpRequest) -> func.HttpResponse:
 @bp.timer_trigger(schedule="20 */5 * * * *", arg_name="timer", run_on_startup=False)
 def selftest_sweep(timer: func.TimerRequest) -> None:
     """Every five minutes: look whether the self-test is back; every hour: send another."""
+    del timer
+    with sweeping("selftest_sweep") as turn:
+        _check_and_send(turn)
+
+
+def _check_and_send(turn: Turn) -> None:
     from shared.monitoring.selftest import check, send
 
-    del timer
     context = current().context
     try:
         test = check(context)
@@ -69,6 +75,7 @@ def selftest_sweep(timer: func.TimerRequest) -> None:
     except ConfigurationError as error:
         log.info("no self-test: %s", error)
     except LedgerUnavailable:
+        turn.failed = True
         log.warning("storage does not answer; the self-test tries again in five minutes")
 
 

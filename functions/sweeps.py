@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 import azure.durable_functions as df
 import azure.functions as func
 from azure.durable_functions import OrchestrationRuntimeStatus
+from msgspec.structs import replace
 
+from functions.observed import Turn, sweeping, working
 from shared.composition import current
 from shared.errors import LedgerUnavailable
+from shared.telemetry import signals
+from shared.telemetry.metrics import ALERTS, QUEUE_AGE
 from shared.vocabulary import IncidentState
 
 if TYPE_CHECKING:
     from shared.healing.context import Context
-    from shared.models import Incident
+    from shared.models import Alert, Incident
     from shared.monitoring.health import Swept
 
 bp = df.Blueprint()
@@ -31,12 +35,19 @@ _ALIVE = frozenset({"Running", "Pending", "ContinuedAsNew", "Suspended"})
 async def dispatch_sweep(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
     """Every minute: start stored alerts that nothing took up, resume healings that are gone."""
     del timer
+    with sweeping("dispatch_sweep") as turn:
+        await _dispatch(client, turn)
+
+
+async def _dispatch(client: df.DurableOrchestrationClient, turn: Turn) -> None:
     try:
         await _start_alerts(client)
         await _resume_incidents(client)
         await _end_storms()
         await _resume_deliveries(client)
+        await asyncio.to_thread(lambda: current().context.limits.tell_breakers(current().policy))
     except LedgerUnavailable:
+        turn.failed = True
         log.warning("storage does not answer; the dispatch sweep tries again in a minute")
 
 
@@ -48,10 +59,12 @@ async def health_sweep(timer: func.TimerRequest, client: df.DurableOrchestration
     What is slow, stuck or waiting becomes a finding.
     """
     del timer
-    try:
-        await _sweep_health(client)
-    except LedgerUnavailable:
-        log.warning("storage does not answer; the health sweep tries again in five minutes")
+    with sweeping("health_sweep") as turn:
+        try:
+            await _sweep_health(client)
+        except LedgerUnavailable:
+            turn.failed = True
+            log.warning("storage does not answer; the health sweep tries again in five minutes")
 
 
 async def _sweep_health(client: df.DurableOrchestrationClient) -> None:
@@ -61,12 +74,21 @@ async def _sweep_health(client: df.DurableOrchestrationClient) -> None:
     health = await asyncio.to_thread(lambda: Health(parts.context, parts.documents))
     targets = health.sweep()
     while (swept := await asyncio.to_thread(next, targets, None)) is not None:
-        receipts = await parts.writer.store(swept.alerts) if swept.alerts else []
-        for receipt in receipts:
-            if not receipt.duplicate:
-                await _start(client, "heal_alert", receipt.alert_id, receipt.alert_id)
+        for alert in swept.alerts:
+            await _take_in(client, alert)
         await asyncio.to_thread(_take, swept)
         await asyncio.to_thread(health.done, swept)
+
+
+async def _take_in(client: df.DurableOrchestrationClient, alert: Alert) -> None:
+    """Store an alert of our own and start its healing; each has a trace of its own."""
+    with working("intake", way="health_sweep") as span:
+        traced = replace(alert, traceparent=span.traceparent)
+        receipt = (await current().writer.store([traced]))[0]
+        disposition = "duplicate" if receipt.duplicate else alert.disposition.value
+        ALERTS.record(dialect=alert.dialect, disposition=disposition)
+        if not receipt.duplicate:
+            await _start_alert(client, receipt.alert_id, span.traceparent)
 
 
 def _take(swept: Swept) -> None:
@@ -77,9 +99,14 @@ def _take(swept: Swept) -> None:
 @bp.durable_client_input(client_name="client")
 async def purge_sweep(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
     """Every night: remove what is older than the retention, the orchestrations' history too."""
+    del timer
+    with sweeping("purge_sweep"):
+        await _purge(client)
+
+
+async def _purge(client: df.DurableOrchestrationClient) -> None:
     from shared.monitoring.purge import purge
 
-    del timer
     context = await asyncio.to_thread(lambda: current().context)
     counts = await asyncio.to_thread(purge, context)
     before = context.clock.now() - timedelta(days=context.settings.retention_days)
@@ -101,9 +128,13 @@ async def _start_alerts(client: df.DurableOrchestrationClient) -> None:
     from shared.monitoring.dispatch import stale_alerts
 
     stale = await asyncio.to_thread(lambda: list(stale_alerts(current().context)))
-    for alert_id in stale:
-        if not await _alive(client, alert_id):
-            await _start(client, "heal_alert", alert_id, alert_id)
+    oldest = 0.0
+    for alert in stale:
+        waited = current().clock.now() - alert.received_at
+        oldest = max(oldest, waited.total_seconds())
+        if not await _alive(client, alert.alert_id):
+            await _start_alert(client, alert.alert_id, alert.alert.traceparent)
+    QUEUE_AGE.record(oldest)
 
 
 async def _resume_incidents(client: df.DurableOrchestrationClient) -> None:
@@ -112,10 +143,11 @@ async def _resume_incidents(client: df.DurableOrchestrationClient) -> None:
     context = await asyncio.to_thread(lambda: current().context)
     quiet = await asyncio.to_thread(lambda: list(quiet_incidents(context)))
     for incident in quiet:
-        try:
-            await _resume(client, context, incident)
-        except Exception:  # one incident must not hold up the others
-            log.exception("incident %s is not taken up", incident.incident_id)
+        with signals.about(incident_id=incident.incident_id):
+            try:
+                await _resume(client, context, incident)
+            except Exception:  # one incident must not hold up the others
+                log.exception("incident %s is not taken up", incident.incident_id)
 
 
 async def _resume(
@@ -130,7 +162,8 @@ async def _resume(
     if untouched and await _alive(client, incident.owner):
         return  # its own alert's orchestration is about to start it
     if await asyncio.to_thread(resumable, context, identity):
-        await _start(client, "heal_failure", identity, {"incident_id": identity})
+        content = {"incident_id": identity, "traceparent": incident.traceparent}
+        await _start(client, "heal_failure", identity, content)
 
 
 async def _resume_deliveries(client: df.DurableOrchestrationClient) -> None:
@@ -140,13 +173,14 @@ async def _resume_deliveries(client: df.DurableOrchestrationClient) -> None:
 
     context = await asyncio.to_thread(lambda: current().context)
     for delivery_id in await asyncio.to_thread(lambda: list(quiet_deliveries(context))):
-        try:
-            if await _alive(client, delivery_id):
-                continue
-            if await asyncio.to_thread(resumable, context, delivery_id):
-                await start(client, delivery_id)
-        except Exception:  # one delivery must not hold up the others
-            log.exception("delivery %s is not taken up", delivery_id)
+        with signals.about(delivery_id=delivery_id):
+            try:
+                if await _alive(client, delivery_id):
+                    continue
+                if await asyncio.to_thread(resumable, context, delivery_id):
+                    await start(client, delivery_id)
+            except Exception:  # one delivery must not hold up the others
+                log.exception("delivery %s is not taken up", delivery_id)
 
 
 async def _end_storms() -> None:
@@ -161,11 +195,14 @@ async def _alive(client: df.DurableOrchestrationClient, instance_id: str) -> boo
     return state is not None and state.value in _ALIVE
 
 
+async def _start_alert(client: df.DurableOrchestrationClient, alert_id: str, trace: str) -> None:
+    content = {"alert_id": alert_id, "traceparent": trace}
+    with signals.about(alert_id=alert_id):
+        await _start(client, "heal_alert", alert_id, content)
+
+
 async def _start(
-    client: df.DurableOrchestrationClient,
-    name: str,
-    instance_id: str,
-    content: str | dict[str, str],
+    client: df.DurableOrchestrationClient, name: str, instance_id: str, content: dict[str, str]
 ) -> None:
     try:
         await client.start_new(name, instance_id=instance_id, client_input=content)

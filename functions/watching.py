@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import azure.durable_functions as df
 import azure.functions as func
 
+from functions.observed import sweeping
 from shared.composition import current
 from shared.errors import LedgerUnavailable, NothingChanged
 
@@ -24,19 +25,25 @@ log = logging.getLogger("lakemend.sweeps")
 async def ceilings_sweep(timer: func.TimerRequest) -> None:
     """Every hour: credentials that expire soon, throttling, quota nearly used."""
     del timer
-    await _noted("ceilings", _ceilings)
+    with sweeping("ceilings_sweep") as turn:
+        turn.failed = not await _noted("ceilings", _ceilings)
 
 
 @bp.timer_trigger(schedule="0 15 2 * * *", arg_name="timer", run_on_startup=False)
 async def nightly_sweep(timer: func.TimerRequest) -> None:
     """Every night: readiness and drift of all pipelines, and what runs use and cost."""
     del timer
-    await _noted("readiness", _readiness)
-    await _noted("usage", _usage)
+    with sweeping("nightly_sweep") as turn:
+        ready = await _noted("readiness", _readiness)
+        turn.failed = not await _noted("usage", _usage) or not ready
 
 
-async def _noted(what: str, look: Callable[[], Iterable[Look]]) -> None:
-    """Take what a look finds; nobody waits for it, and the host must not count its trouble."""
+async def _noted(what: str, look: Callable[[], Iterable[Look]]) -> bool:
+    """Take what a look finds; nobody waits for it, and the host must not count its trouble.
+
+    Returns:
+        Whether it came to its end.
+    """
     try:
         new = await asyncio.to_thread(lambda: current().notes.take(look()))
     except LedgerUnavailable:
@@ -47,6 +54,8 @@ async def _noted(what: str, look: Callable[[], Iterable[Look]]) -> None:
         log.exception("the sweep of %s ended early", what)
     else:
         log.info("%s: %s new findings", what, new)
+        return True
+    return False
 
 
 def _ceilings() -> Iterable[Look]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock, SystemClock
 from shared.settings import SHIPPED_CATALOG, Settings, load
+from shared.telemetry import lines, signals
 from shared.vocabulary import Mode
 
 if TYPE_CHECKING:
@@ -66,6 +67,28 @@ class Composition:
         from shared.redaction import Redactor
 
         return Redactor(self.settings.secrets)
+
+    def listen(self) -> None:
+        """Send spans, metrics and log lines where the settings say; called at each invocation.
+
+        The SDK is loaded at the first one, not when the app starts, and not at all where nothing
+        is configured.
+        """
+        if self.settings.insights_connection or self.settings.otlp_endpoint:
+            signals.listen(self._exporter)
+
+    def _exporter(self) -> signals.Listener:
+        from shared.telemetry import export
+
+        settings = self.settings
+        exporters = []
+        if settings.insights_connection:
+            exporters.append(export.insights(settings.insights_connection))
+        if settings.otlp_endpoint:
+            exporters.append(export.otlp(settings.otlp_endpoint))
+        made = export.Export(exporters)
+        made.attach()
+        return made
 
     @cached_property
     def storage(self) -> Storage:
@@ -296,4 +319,6 @@ def current() -> Composition:
     # The Databricks SDK warns at each first call that a workspace has no discovery document.
     logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    return Composition()
+    made = Composition()
+    lines.install(lambda: made.redactor)
+    return made

@@ -64,6 +64,7 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     dated: bool = True
     disposition: Disposition = Disposition.ACCEPTED
     reason: str = ""  # why it was ignored or refused
+    traceparent: str = ""  # the span that took it in: what is done about it continues that trace
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -321,6 +322,7 @@ class Incident(msgspec.Struct, omit_defaults=True):
     storm_kind: str = ""  # the error type of that storm
     decided: str = ""  # digest of what was decided last and on what: the same is written once
     decisions: int = 0
+    traceparent: str = ""  # of the alert that opened it
     failed_at: datetime | None = None  # when the work failed, as far as the platform tells
     estimate_usd: float | None = None  # of the remedy decided on last, done or not
     recovered_at: datetime | None = None  # good again, by whomever, seen after it was closed

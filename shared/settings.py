@@ -77,6 +77,8 @@ class Settings(msgspec.Struct, frozen=True):
     channels: tuple[routing.Channel, ...]
     notification_loopback: bool  # channels may be on this machine
     system_tables_warehouse: str  # `<workspace>/<id>`, or the id on the first workspace
+    insights_connection: str  # Application Insights; empty: nothing is sent there
+    otlp_endpoint: str  # an OTLP receiver over HTTP; empty: nothing is sent there
 
     def __repr__(self) -> str:
         return f"Settings(mode={self.mode!r})"  # never a secret, wherever it is printed
@@ -157,6 +159,8 @@ def load(env: Mapping[str, str]) -> Settings:
         channels=routing.channels(env.get(routing.SETTING, ""), allow_loopback=loopback),
         notification_loopback=loopback,
         system_tables_warehouse=_warehouse(env, targets),
+        insights_connection=env.get("APPLICATIONINSIGHTS_CONNECTION_STRING", ""),
+        otlp_endpoint=_endpoint(env, "OTEL_EXPORTER_OTLP_ENDPOINT"),
     )
 
 

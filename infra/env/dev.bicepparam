@@ -48,7 +48,7 @@ param retentionDays = 30
 param logRetentionDays = 30
 param logDailyQuotaGb = 1
 param deadLetterDays = 14
-param budgetAmount = 30
+param budgetAmount = 50
 param budgetStart = readEnvironmentVariable('LAKEMEND_BUDGET_START', '')
 
 param deployerPrincipalId = readEnvironmentVariable('AZURE_PRINCIPAL_ID', '')

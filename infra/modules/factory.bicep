@@ -25,6 +25,8 @@ var runActions = [
   'Microsoft.DataFactory/factories/pipelineruns/queryactivityruns/action'
   'Microsoft.DataFactory/factories/pipelineruns/queryactivityruns/read'
   'Microsoft.DataFactory/factories/pipelineruns/activityruns/read'
+  'Microsoft.DataFactory/factories/integrationruntimes/read'
+  'Microsoft.DataFactory/factories/integrationruntimes/getstatus/read'
 ]
 var triggerActions = [
   'Microsoft.DataFactory/factories/triggers/triggerruns/rerun/action'
@@ -38,7 +40,7 @@ resource runRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(factory.id, 'lakemend-runs')
   properties: {
     roleName: 'Lakemend runs of ${factoryName} (${uniqueString(factory.id)})'
-    description: 'Reads pipeline and activity runs and starts pipeline runs; changes no pipeline.'
+    description: 'Reads pipelines, their runs and integration runtimes, and starts pipeline runs; changes no pipeline.'
     type: 'CustomRole'
     assignableScopes: [
       resourceGroup().id

@@ -130,6 +130,7 @@ var settings = {
   SWEEP_LOOKBACK_MINUTES: string(sweepLookbackMinutes)
   SYSTEM_TABLES_WAREHOUSE_ID: systemTablesWarehouseId
   PYTHON_THREADPOOL_THREAD_COUNT: '16'
+  APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
 }
 
 // What the host and the SDKs read, not our code.
@@ -140,8 +141,16 @@ var platformSettings = {
   AzureWebJobsStorage__tableServiceUri: tableEndpoint
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identityClientId
-  APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
+  // With "telemetryMode" in host.json: the worker hands its log lines to us, the host sends none of
+  // them a second time, and each invocation continues the host's trace.
+  // https://learn.microsoft.com/azure/azure-functions/opentelemetry-howto
+  PYTHON_ENABLE_OPENTELEMETRY: 'true'
+  // How the host and our exporter sign in to Application Insights, whose keys are switched off.
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD;ClientId=${identityClientId}'
+  // The exporter library's statistics about itself, and its being steered from outside.
+  APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL: 'true'
+  APPLICATIONINSIGHTS_SDKSTATS_DISABLED: 'true'
+  APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED: 'true'
   // The app's own pinned libraries, not the worker's: CloudEvents need a recent azure-functions.
   PYTHON_ISOLATE_WORKER_DEPENDENCIES: '1'
 }

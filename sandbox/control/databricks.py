@@ -44,6 +44,7 @@ class DatabricksControl:
             "node-types": self._node_types,
             "jobs": self._job,
             "runs": self._run,
+            "runs/{run_id}/end": self._end,
             "outcomes": self._outcomes,
             "pipelines": self._pipeline,
             "updates": self._update,
@@ -128,6 +129,12 @@ class DatabricksControl:
         else:
             runs.launch(run)
         return {"run_id": run.run_id, "task_run_ids": {t.task_key: t.run_id for t in run.tasks}}
+
+    def _end(self, call: Call) -> Json:
+        """End what hangs in a run, as a scripted failure."""
+        runs = self._workspace.runs
+        runs.end(runs.get(int(call.params["run_id"])), scripted_failure(call.body))
+        return {}
 
     def _pipeline(self, call: Call) -> Json:
         script = {"pipeline_id", "outcomes", "then", "tables"}

@@ -129,6 +129,11 @@ class Runs:
             self._end_task(task, endings[task.task_key])
         self._advance(run)
 
+    def end(self, run: JobRun, ending: Ending) -> None:
+        """End the tasks that run now; only control does this."""
+        for task in [t for t in run.latest().values() if t.state == "RUNNING" and not t.done()]:
+            self._task_finished(run, task, ending)
+
     def _new_task(self, spec: Json, attempt: int) -> TaskRun:
         return TaskRun(self._ids.number(), spec["task_key"], spec, attempt)
 

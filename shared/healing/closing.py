@@ -15,7 +15,10 @@ from shared.healing import storming, telling
 from shared.healing.context import CLOSED, Context, Step, as_json
 from shared.models import AuditEntry, Decision, Incident, Loan
 from shared.remedies.base import ABSENT, DONE, FAILED, PENDING
-from shared.vocabulary import Action, IncidentState, Reason
+from shared.reporting.facts import NONE, failure_moment, remedy_of
+from shared.telemetry import signals
+from shared.telemetry.metrics import HEALINGS, RECOVERY
+from shared.vocabulary import Action, FailureKind, IncidentState, Reason
 
 
 def begin_closing(
@@ -167,7 +170,11 @@ def _close(
         details={"attempts": len(incident.attempts), "guidance": _guidance(state, incident)},
     )
 
+    first = False
+
     def change(fresh: Incident) -> None:
+        nonlocal first
+        first = not fresh.state.closed
         fresh.state = state
         fresh.closing = None
         fresh.outcome = words
@@ -182,8 +189,36 @@ def _close(
     ended = msgspec.structs.replace(incident, state=state, outcome=words, closed_at=now)
     # Before the incident is closed: a repeat leaves the same message once more, which is one.
     telling.ended(context, ended)
-    context.record(incident.incident_id, [*entries, closing], change)
+    closed = context.record(incident.incident_id, [*entries, closing], change)
+    if first:
+        _tell(closed)
     return CLOSED
+
+
+def _tell(closed: Incident) -> None:
+    """Count it, and draw it in its trace from the opening to the end.
+
+    Only by whoever has closed it, after that is written: a repeated activity counts nothing twice.
+    A process that dies just in between has counted nothing.
+    """
+    if closed.failure.kind is FailureKind.STORM:  # its members are counted
+        return
+    error_type = closed.diagnosis.error_type if closed.diagnosis else NONE
+    remedy, outcome = remedy_of(closed) or NONE, closed.state.value
+    HEALINGS.record(error_type=error_type, remedy=remedy, outcome=outcome)
+    if closed.state is IncidentState.HEALED and closed.closed_at is not None:
+        took = closed.closed_at - failure_moment(closed)
+        RECOVERY.record(took.total_seconds(), error_type=error_type)
+    with signals.about(incident_id=closed.incident_id):
+        signals.past(
+            "heal_failure",
+            closed.opened_at,
+            closed.traceparent,
+            error_type=error_type,
+            remedy=remedy,
+            outcome=outcome,
+            attempts=len(closed.attempts),
+        )
 
 
 def _duration(now: datetime, incident: Incident) -> str:

@@ -21,6 +21,7 @@ from shared.ledger.claims import Claim
 from shared.ledger.incidents import new_incident_id
 from shared.models import EvidenceLine, Failure, Incident, Subject
 from shared.remedies.refresh_credential import is_own_expired
+from shared.telemetry import signals
 from shared.vocabulary import SELFTEST, Action, Disposition, FailureKind, IncidentState
 
 
@@ -50,7 +51,7 @@ def expand(context: Context, alert_id: str, tries: int) -> Expansion:
         return Expansion([], context.timings.expand_retry)
     if problems and not located and _worth_waiting(context, stored, problems):
         return Expansion([], context.timings.wait_interval)
-    taken = [_take(context, stored.alert_id, item) for item in located]
+    taken = [_take(context, stored, item) for item in located]
     taken += _put_off(context, stored, problems)
     incidents = list(dict.fromkeys(claim.incident_id for claim in taken))
     owned = [c.incident_id for c in taken if c.owner == alert_id and _open(context, c)]
@@ -147,13 +148,16 @@ def _open(context: Context, claim: Claim) -> bool:
     return not context.incidents.get(claim.incident_id).state.closed
 
 
-def _take(context: Context, alert_id: str, item: Located) -> Claim:
+def _take(context: Context, stored: StoredAlert, item: Located) -> Claim:
+    alert_id = stored.alert_id
     now = context.clock.now()
     wanted = Claim(new_incident_id(now, item.root.root_key), alert_id, item.root)
     standing = context.claims.take(item.root.root_key, wanted)
     if _spent(context, standing, item):
         standing = context.claims.take_over(item.root.root_key, standing, wanted)
-    incident = _ensure(context, standing, item)
+    trace = stored.alert.traceparent if standing.owner == alert_id else ""
+    with signals.about(incident_id=standing.incident_id):
+        incident = _ensure(context, standing, item, trace)
     if standing.owner != alert_id or alert_id not in incident.alerts:
         _join(context, standing, alert_id, item)
     return standing
@@ -176,7 +180,7 @@ def knows(incident: Incident, failure: Failure) -> bool:
     return failure.occurrence in known | {member.occurrence for member in incident.members}
 
 
-def _ensure(context: Context, claim: Claim, item: Located) -> Incident:
+def _ensure(context: Context, claim: Claim, item: Located, trace: str) -> Incident:
     """The claim's incident; written by whoever comes first, its owner or one who joins."""
     existing = find(context, claim.incident_id)
     if existing is not None:
@@ -196,6 +200,7 @@ def _ensure(context: Context, claim: Claim, item: Located) -> Incident:
         hints=list(item.hints),
         run_id=root.occurrence.partition("/")[0],
         environment=context.environment(root.target),
+        traceparent=trace,
     )
     context.incidents.open(incident)
     words = f"Opened for {root.label}"
@@ -236,7 +241,7 @@ def _give_up(context: Context, stored: StoredAlert, subject: Subject, why: str) 
         occurrence=subject.run_id or stored.alert_id,
     )
     hints = (EvidenceLine("platform", "", why), EvidenceLine("alert", "", subject.message))
-    claim = _take(context, stored.alert_id, Located(failure, (failure,), hints))
+    claim = _take(context, stored, Located(failure, (failure,), hints))
     incident = context.incidents.get(claim.incident_id)
     # Nothing is known of it, so nothing may be done about it: it is closed before it is healed.
     if not incident.state.closed:

@@ -21,6 +21,7 @@ from shared.models import Attempt, AuditEntry, Decision, Incident, Intent, Json,
 from shared.policy.decide import hold
 from shared.remedies.base import ABSENT, FAILED, Look, Plan
 from shared.remedies.refresh_credential import is_own_expired
+from shared.telemetry.metrics import ATTEMPTS, COST
 from shared.vocabulary import Action, DecisionKind, IncidentState, Reason, Verdict
 
 _MAX_ACTS = 3  # of one phase: refusals for now (throttled, unavailable) and doubts resolved to "no"
@@ -152,7 +153,12 @@ def _open_attempt(
         fresh.planned, fresh.planned_for, fresh.waiting_for = "", None, ""
 
     changed = context.record(incident.incident_id, [entry], change)
-    return changed if won else None
+    if not won:
+        return None
+    # By the copy that has written it, after that: each attempt counts once, or not at all.
+    ATTEMPTS.record(error_type=attempt.error_type, remedy=attempt.remedy)
+    COST.record(attempt.cost_usd, remedy=attempt.remedy)
+    return changed
 
 
 def _borrow(incident: Incident, plan: Plan) -> None:

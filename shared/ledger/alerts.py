@@ -79,20 +79,17 @@ class Alerts:
         entity = self._table.get(identity[0], identity)
         return _stored(entity) if entity else None
 
-    def pending(self, before: datetime, limit: int = 500) -> Iterator[str]:
-        """Ids of alerts received before `before` that no healing has taken up, oldest first."""
+    def pending(self, before: datetime, limit: int = 500) -> Iterator[StoredAlert]:
+        """Alerts received before `before` that no healing has taken up, oldest of a shard first."""
         for shard in SHARDS:
             high = f"{_PENDING}{iso(before)}"
             for row in self._table.range(shard, _PENDING, high, limit):
                 identity = row["RowKey"].rpartition("-")[2]
-                if self._still_pending(identity):
-                    yield identity
+                stored = self.get(identity)
+                if stored is not None and stored.disposition is Disposition.ACCEPTED:
+                    yield stored
                 else:  # left over from a settling that was cut off
                     self._table.delete(shard, row["RowKey"])
-
-    def _still_pending(self, identity: str) -> bool:
-        stored = self.get(identity)
-        return stored is not None and stored.disposition is Disposition.ACCEPTED
 
     def settle(
         self,

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Sequence
 
 import msgspec
 
 from shared.clock import Clock, iso
 from shared.errors import LedgerConflict, LedgerUnavailable
+from shared.ledger.deliveries import DELIVERY_PREFIX
 from shared.ledger.tables import Entity, Table, chunked, joined
 from shared.models import AuditEntry
 from shared.redaction import Redactor
+from shared.telemetry import signals
+
+log = logging.getLogger("lakemend.timeline")
 
 _HEAD = "head"
 _DIGITS = 8
@@ -70,9 +75,12 @@ class Audit:
             if not fresh:
                 return head
             try:
-                return self._write(incident_id, entity, head, fresh)
+                head = self._write(incident_id, entity, head, fresh)
             except LedgerConflict:
                 self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
+                continue
+            _tell(incident_id, fresh)
+            return head
         raise LedgerUnavailable("too many writers on one timeline")
 
     def timeline(self, incident_id: str) -> list[AuditEntry]:
@@ -192,6 +200,14 @@ def _head(entity: Entity | None) -> Head:
         return Head()
     keys = msgspec.json.decode(entity["keys"], type=tuple[str, ...])
     return Head(int(entity["count"]), entity["hash"], keys)
+
+
+def _tell(identity: str, entries: Sequence[AuditEntry]) -> None:
+    """The same as log lines: what was done can be read where everything else is."""
+    whose = "delivery_id" if identity.startswith(DELIVERY_PREFIX) else "incident_id"
+    with signals.about(**{whose: identity}):
+        for entry in entries:
+            log.info("%s: %s", entry.action, entry.summary)
 
 
 def _chain(head: Head, entries: list[AuditEntry]) -> list[AuditEntry]:

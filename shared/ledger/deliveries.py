@@ -19,7 +19,7 @@ from shared.ledger.incidents import new_incident_id, row_of
 from shared.ledger.tables import Entity, Table, chunked, digest, joined
 
 _OPEN, _KEYS = "open", "keys"
-_PREFIX = "d-"  # sets it apart from an incident's id in the audit trail
+DELIVERY_PREFIX = "d-"  # sets it apart from an incident's id in the audit trail
 _TRIES = 60
 _LONGEST_PAUSE = 0.2  # seconds between two tries
 _PART = 400_000  # characters of a source in one row
@@ -51,7 +51,7 @@ class Deliveries:
         Raises:
             LedgerConflict: the key stands for another content.
         """
-        delivery_id = _PREFIX + new_incident_id(opened_at, f"{key}|{content}")
+        delivery_id = DELIVERY_PREFIX + new_incident_id(opened_at, f"{key}|{content}")
         row = {"PartitionKey": _KEYS, "RowKey": digest(key)}
         try:
             self._table.insert({**row, "delivery_id": delivery_id, "content": content})
@@ -172,9 +172,9 @@ class Deliveries:
 
 
 def _keys(delivery_id: str) -> tuple[str, str] | None:
-    if not delivery_id.startswith(_PREFIX):
+    if not delivery_id.startswith(DELIVERY_PREFIX):
         return None
-    return row_of(delivery_id.removeprefix(_PREFIX))
+    return row_of(delivery_id.removeprefix(DELIVERY_PREFIX))
 
 
 def _entity(delivery: Delivery) -> Entity:

@@ -12,9 +12,11 @@ from shared.ledger.documents import Documents
 from shared.policy import limits as rules
 from shared.policy.limits import Act, Log
 from shared.policy.model import Policy
+from shared.telemetry.metrics import BREAKER
 
 _SCOPE = "limits"
 _EVERYTHING = "everything"
+_BREAKERS, _MOST_BREAKERS = "breakers", 200
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -34,6 +36,20 @@ class Objection(msgspec.Struct, frozen=True):
     crowded: str = ""
     tripped: str = ""
     half_open: str = ""
+
+
+class Breakers(msgspec.Struct):
+    """Names of the logs whose breakers have opened and are not known to be shut."""
+
+    names: list[str] = []
+
+    def add(self, name: str) -> None:
+        """One that has opened."""
+        self.names = [*(n for n in self.names if n != name), name][-_MOST_BREAKERS:]
+
+    def remove(self, names: list[str]) -> None:
+        """Those that are shut."""
+        self.names = [name for name in self.names if name not in names]
 
 
 class Limits:
@@ -92,8 +108,24 @@ class Limits:
             # That one remedy works for many things is no sign that it does not last.
             mine = act if name.startswith(_THING) else msgspec.structs.replace(act, thing="")
             why = self._change(name, _Conclusion(policy, mine, healed))
+            if why:
+                self._documents.change(_SCOPE, _BREAKERS, Breakers, lambda b, n=name: b.add(n))  # type: ignore[misc]
             opened += [f"{name.partition(':')[2]}: {why}"] if why else []
         return opened
+
+    def tell_breakers(self, policy: Policy) -> None:
+        """Tell for each breaker that has opened whether it is open now; a last time when it is not.
+
+        Called by a sweep: a level that nobody repeats looks like one that nobody measures.
+        """
+        now = self._clock.now()
+        shut = []
+        for name in self._documents.read(_SCOPE, _BREAKERS, Breakers).names:
+            stopped = bool(rules.tripped(policy.breaker, self._read(name), now))
+            BREAKER.record(int(stopped), scope=name.partition(":")[2])
+            shut += [] if stopped else [name]
+        if shut:
+            self._documents.change(_SCOPE, _BREAKERS, Breakers, lambda b: b.remove(shut))
 
     def _begin_one(
         self, policy: Policy, name: str, act: Act, known: int | None, now: datetime

@@ -8,14 +8,15 @@ from datetime import timedelta
 from shared.errors import LedgerMissing
 from shared.healing.closing import abandon, begin_closing
 from shared.healing.context import CLOSED, Context
+from shared.ledger.alerts import StoredAlert
 from shared.models import Incident
 from shared.vocabulary import Action, FailureKind, IncidentState
 
 _MAX_RESUMES = 5
 
 
-def stale_alerts(context: Context) -> Iterator[str]:
-    """Ids of stored alerts that should have been taken up by now."""
+def stale_alerts(context: Context) -> Iterator[StoredAlert]:
+    """Stored alerts that should have been taken up by now."""
     after = timedelta(seconds=context.timings.dispatch_after)
     return context.alerts.pending(context.clock.now() - after)
 

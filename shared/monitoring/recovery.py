@@ -29,6 +29,7 @@ from shared.healing.context import Context
 from shared.ledger.closed import Follow
 from shared.models import Attempt, Incident
 from shared.reporting.facts import failure_moment
+from shared.telemetry import signals
 from shared.vocabulary import Action, FailureKind, RecoveredBy, RunState
 
 log = logging.getLogger("lakemend.sweeps")
@@ -118,6 +119,11 @@ _WORDS = {
 
 
 def _look_safely(context: Context, incident: Incident) -> Recovery | None:
+    with signals.about(incident_id=incident.incident_id):
+        return _look(context, incident)
+
+
+def _look(context: Context, incident: Incident) -> Recovery | None:
     look = _LOOKS.get(incident.failure.kind)
     try:
         return look(context, incident) if look else None

@@ -19,6 +19,7 @@ from shared.ledger.tables import digest
 from shared.models import Json
 from shared.notify import messages
 from shared.settings import Settings
+from shared.telemetry.metrics import SELFTEST
 from shared.vocabulary import Scope
 
 log = logging.getLogger("lakemend.selftest")
@@ -75,13 +76,17 @@ class SelfTests:
         """Note that its alert was expanded; False if it is not the newest one's."""
         now = self._clock.now()
 
-        def change(test: SelfTest) -> bool:
+        def change(test: SelfTest) -> tuple[bool, float | None]:
             mine = bool(identity) and test.identity == identity
-            if mine and test.back_at is None:
+            first = mine and test.back_at is None
+            if first:
                 test.back_at = now
-            return mine
+            return mine, test.seconds if first else None
 
-        return self._documents.change(_SCOPE, _NAME, SelfTest, change)
+        mine, seconds = self._documents.change(_SCOPE, _NAME, SelfTest, change)
+        if seconds is not None:
+            SELFTEST.record(seconds)
+        return mine
 
     def note(self, identity: str, *, refused: str = "", told: bool = False) -> None:
         """Note why it could not be sent, or that its silence was told."""

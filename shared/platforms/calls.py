@@ -7,12 +7,14 @@ is two runs), so these two functions are the only place where a call is made aga
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Protocol, TypeVar
 
 import tenacity
 
 from shared.clock import Clock
 from shared.errors import PlatformError, PlatformThrottled, PlatformUnavailable
+from shared.platforms.observed import one_try
 
 T = TypeVar("T")
 
@@ -43,7 +45,8 @@ def read(call: Callable[[], T], translate: Translate, clock: Clock) -> T:
         sleep=clock.sleep,
         reraise=True,
     )
-    answer: T = retrying(_translated, call, translate, changing=False)
+    numbers = count(1)
+    answer: T = retrying(lambda: _translated(call, translate, next(numbers), changing=False))
     return answer
 
 
@@ -54,17 +57,18 @@ def mutate(call: Callable[[], T], translate: Translate) -> T:
         NothingChanged: the platform said no, or was never reached.
         ChangeInDoubt: it may or may not have taken effect.
     """
-    return _translated(call, translate, changing=True)
+    return _translated(call, translate, 1, changing=True)
 
 
-def _translated(call: Callable[[], T], translate: Translate, *, changing: bool) -> T:
-    try:
-        return call()
-    except Exception as error:
-        known = translate(error, changing=changing)
-        if known is None:
-            raise
-        raise known from None
+def _translated(call: Callable[[], T], translate: Translate, number: int, *, changing: bool) -> T:
+    with one_try(number, changing=changing):
+        try:
+            return call()
+        except Exception as error:
+            known = translate(error, changing=changing)
+            if known is None:
+                raise
+            raise known from None
 
 
 def _worth_another_try(error: BaseException) -> bool:

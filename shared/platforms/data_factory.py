@@ -19,6 +19,7 @@ from shared.errors import (
     PlatformUnavailable,
 )
 from shared.platforms.calls import mutate, read
+from shared.platforms.observed import observed
 from shared.targets import DataFactory
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _MAX_PAGES = 200
 _THROTTLED, _TIMEOUT, _NOT_FOUND, _SERVER = 429, 408, 404, 500
 
 
+@observed("data_factory", "factory.name")
 class FactoryClient:
     """One factory's runs."""
 

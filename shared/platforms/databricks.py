@@ -23,6 +23,7 @@ from shared.errors import (
 )
 from shared.platforms.calls import mutate, read
 from shared.platforms.deployments import Deployments
+from shared.platforms.observed import observed
 from shared.targets import Workspace
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _STATEMENT_WAIT = "10s"  # shorter than a call's own time-out, or every slow one
 _ENTRA_SCOPE = "2ff814a6-3304-4ab8-86cb-caeb3e9a9e1d/.default"
 
 
+@observed("databricks", "workspace.name")
 class WorkspaceApi:
     """One workspace's clusters, libraries, jobs and pipelines."""
 
@@ -46,7 +48,7 @@ class WorkspaceApi:
         self.workspace = workspace
         self._client = client
         self._clock = clock
-        self.deployments = Deployments(client, translate, clock)
+        self.deployments = Deployments(client, translate, clock, workspace.name)
 
     # Clusters
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from shared.clock import Clock
 from shared.errors import PlatformMissing, PlatformUnavailable
 from shared.platforms.calls import Translate, mutate, read
+from shared.platforms.observed import observed
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -26,10 +27,14 @@ _CATALOG = "/api/2.1/unity-catalog"
 _EVENTS = 250  # of one page, the most that the API gives
 
 
+@observed("databricks", "workspace")
 class Deployments:
     """One workspace, as a delivery needs it."""
 
-    def __init__(self, client: WorkspaceClient, translate: Translate, clock: Clock) -> None:
+    def __init__(
+        self, client: WorkspaceClient, translate: Translate, clock: Clock, workspace: str = ""
+    ) -> None:
+        self.workspace = workspace
         self._client = client
         self._translate = translate
         self._clock = clock

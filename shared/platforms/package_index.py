@@ -5,11 +5,13 @@ from __future__ import annotations
 from shared.clock import Clock
 from shared.errors import NothingChanged, PlatformError, PlatformMissing, PlatformUnavailable
 from shared.platforms.calls import read
+from shared.platforms.observed import observed
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 _MISSING, _ERROR = 404, 400
 
 
+@observed("package_index")
 class PackageIndex:
     """One index, by the address under which the packages stand (…/simple)."""
 

@@ -18,12 +18,14 @@ from shared.errors import (
 )
 from shared.models import Json
 from shared.platforms.calls import mutate
+from shared.platforms.observed import observed
 
 _MAX_ANSWER = 65_536
 _THROTTLED, _TIMEOUT, _SERVER, _CLIENT, _REDIRECT = 429, 408, 500, 400, 300
 _UNAUTHENTICATED = 401
 
 
+@observed("playbook")
 class Playbooks:
     """The configured playbooks, by the name of their setting."""
 

@@ -10,6 +10,7 @@ from shared.errors import PlatformMissing, PlatformRefused
 from shared.models import Json
 from shared.platforms.calls import read
 from shared.platforms.data_factory import translate
+from shared.platforms.observed import observed
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -29,6 +30,7 @@ def missing_file(message: str) -> Json | None:
     return {"container": container, "path": inside} if inside else None
 
 
+@observed("source_storage")
 class SourceFiles:
     """Reads one storage account."""
 

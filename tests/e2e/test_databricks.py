@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import requests
+
+from infra.databricks import publish_failure
 from tests.e2e.world import World, actions
 
 NOTEBOOK = {"notebook_task": {"notebook_path": "/Shared/etl"}}
@@ -236,3 +240,54 @@ def install(world: World, cluster: str, library: dict[str, Any]) -> None:
         return bool(statuses["library_statuses"][0]["status"] == "FAILED")
 
     world.until(failed)
+
+
+def test_a_run_that_tells_of_itself_before_its_end_is_healed_after_it(world: World) -> None:
+    """The on-failure task of infra/databricks publishes while it is still a part of the run."""
+    report = {"task_key": "report", "run_if": "AT_LEAST_ONE_FAILED"} | NOTEBOOK
+    depending = report | {"depends_on": [{"task_key": "load"}]}
+    job = world.job({"task_key": "load"} | NOTEBOOK, depending)
+    slow = OUT_OF_MEMORY | {"error": "operation timed out", "message": "timeout"}
+    for key, outcome in (("load", slow), ("report", {"result": "HANG"})):
+        world.script("databricks/outcomes", job_id=job, task_key=key, outcomes=[outcome])
+    run = world.job_run(job)
+    world.until(lambda: states(world, run).get("report") == "RUNNING")
+
+    told = Namespace(workspace_id=42, job_id=job, job_name="etl", run_id=run, repair=0)
+    answer = requests.post(
+        f"{world.base_url}/runtime/webhooks/eventgrid?functionName=event_grid_alert",
+        json=[publish_failure.event(told)],
+        timeout=10,
+    )
+    assert answer.ok
+    found = world.until(lambda: about(world, run))["incident_id"]
+    world.until(lambda: ("wait", "platform_busy") in decisions(world.incident(found)))
+    on_purpose = "SystemExit: run was reported; this task fails so that the run stays failed"
+    world.script(f"databricks/runs/{run}/end", **OUT_OF_MEMORY | {"error": on_purpose})
+    incident = world.until(lambda: healed(world, found))
+
+    assert [kind for kind, _ in decisions(incident)] == ["wait", "act"]
+    assert incident["error_type"] == "GatewayTimeout"
+    repairs = [r for r in world.seen("runs/repair") if str(r["body"]["run_id"]) == run]
+    assert len(repairs) == 1
+    assert repairs[0]["body"]["rerun_all_failed_tasks"] is True
+
+
+def states(world: World, run: str) -> dict[str, str]:
+    tasks = world.databricks("/api/2.2/jobs/runs/get", run_id=run)["tasks"]
+    return {task["task_key"]: task["state"]["life_cycle_state"] for task in tasks}
+
+
+def about(world: World, run: str) -> dict[str, Any] | None:
+    listed = world.get("/api/incidents?limit=20").json()["incidents"]
+    return next((i for i in listed if run in i["failure"]["occurrence"]), None)
+
+
+def healed(world: World, incident_id: str) -> dict[str, Any] | None:
+    incident = world.incident(incident_id)
+    return incident if incident["state"] == "healed" else None
+
+
+def decisions(incident: dict[str, Any]) -> list[tuple[str, str]]:
+    made = [e for e in incident["timeline"] if e["action"] == "Decision Made"]
+    return [(entry["result"], entry["reason"]) for entry in made]

@@ -6,11 +6,17 @@ import threading
 from collections.abc import Callable
 
 from shared.composition import Composition
+from shared.healing.closing import begin_closing
+from shared.healing.context import Context
 from shared.healing.remediate import remediate
 from shared.models import Incident
+from shared.telemetry import signals
+from shared.telemetry.metrics import ATTEMPTS, COST, HEALINGS
+from shared.vocabulary import IncidentState
 from tests.e2e.hosts import StartHost
 from tests.e2e.test_databricks import NOTEBOOK, OUT_OF_MEMORY, job_failed, terminated
 from tests.e2e.world import Json, World, actions
+from tests.heard import Heard
 
 
 def test_two_copies_of_one_activity_make_one_rerun(start_host: StartHost) -> None:
@@ -26,10 +32,25 @@ def test_two_copies_of_one_activity_make_one_rerun(start_host: StartHost) -> Non
     context = Composition(host.environment | {"AUTO_REMEDIATION_ENABLED": "true"}).context
     context.incidents.change(incident_id, _plan)
 
-    together(lambda: remediate(context, incident_id), copies=4)
+    heard = Heard()
+    with signals.heard_by(heard):
+        together(lambda: remediate(context, incident_id), copies=4)
 
     assert len(world.reruns(pipeline)) == 1
     assert context.audit.verify(incident_id).whole
+    assert (heard.count(ATTEMPTS), heard.count(COST)) == (1, 1)
+
+    stale = context.incidents.get(incident_id)
+    with signals.heard_by(heard):
+        together(lambda: give_up(context, stale), copies=4)
+    assert context.incidents.get(incident_id).state is IncidentState.ESCALATED
+    assert heard.count(HEALINGS) == 1
+    assert sum(span["name"] == "heal_failure" for span in heard.spans) == 1
+
+
+def give_up(context: Context, stale: Incident) -> None:
+    """Close an incident as it was read before, as an activity does that runs once more."""
+    begin_closing(context, stale, IncidentState.ESCALATED, None, "nobody is left")
 
 
 def _plan(incident: Incident) -> None:

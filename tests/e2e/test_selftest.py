@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from shared.clock import SystemClock
 from shared.composition import Composition
 from shared.monitoring.selftest import PATIENCE, check
+from shared.telemetry import signals
 from tests.e2e.hosts import Host, StartHost
+from tests.heard import Heard
 
 
 def back(host: Host) -> bool:
@@ -70,6 +72,13 @@ def test_its_silence_is_told_once(start_host: StartHost) -> None:
     assert [d.message.severity.value for d in kept.due("selftest")] == ["critical"]
     check(later)
     assert kept.fan_out(lambda message: [message.kind.value]) == 0
+
+    heard = Heard()
+    with signals.heard_by(heard):
+        for _ in range(2):  # an activity may run twice
+            assert later.selftests.came_back(later.selftests.newest().identity)
+    assert [name for name, _, _ in heard.values] == ["lakemend.selftest.seconds"]
+    assert heard.values[0][1] == later.selftests.newest().seconds
 
 
 def test_without_an_address_it_says_what_is_missing(start_host: StartHost) -> None:

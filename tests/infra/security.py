@@ -34,6 +34,8 @@ FACTORY_ACTIONS = frozenset(
         "pipelineruns/queryactivityruns/action",
         "pipelineruns/queryactivityruns/read",
         "pipelineruns/activityruns/read",
+        "integrationruntimes/read",
+        "integrationruntimes/getstatus/read",
         "triggers/triggerruns/rerun/action",
     )
 )

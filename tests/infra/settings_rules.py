@@ -14,6 +14,7 @@ LOCAL_ONLY = {
     "AUDIT_STORAGE_CONNECTION": "on Azure an identity: AUDIT_STORAGE_ACCOUNT_URL",
     "SOURCE_STORAGE_CONNECTION": "on Azure an identity: SOURCE_STORAGE_ACCOUNT_URL",
     "AZURE_ACCESS_TOKEN": "on Azure an identity",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "on Azure Application Insights; the host would send there too",
     "NOTIFICATION_ALLOW_LOOPBACK": "for tests: on Azure no channel is on the same machine",
     "DATABRICKS_TOKEN": "on Azure an identity",
     "ADF_NAME": "short form for one target; Bicep sets TARGETS",

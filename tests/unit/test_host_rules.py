@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import function_app
+from functions import healing
 
 FUNCTIONS = function_app.app.get_functions()
 
@@ -63,9 +64,35 @@ def test_a_catalog_mistake_is_refused_when_the_app_starts(tmp_path: Path) -> Non
 
 
 def test_starting_loads_no_heavy_sdk() -> None:
-    heavy = "('azure.mgmt', 'azure.data', 'azure.identity', 'databricks', 're2', 'yaml', 'jinja2')"
+    heavy = (
+        "('azure.mgmt', 'azure.data', 'azure.identity', 'databricks', 're2', 'yaml', 'jinja2', "
+        "'opentelemetry.sdk', 'opentelemetry.exporter', 'azure.monitor')"
+    )
     code = f"import sys, function_app; print([m for m in sys.modules if m.startswith({heavy})])"
     answer = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=x"},
     )
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "read"),
+    [
+        ("a1", "alert_id", {"alert_id": "a1", "traceparent": ""}),
+        ({"incident_id": "i1"}, "incident_id", {"incident_id": "i1", "traceparent": ""}),
+        (
+            {"incident_id": "i1", "next": "verify", "traceparent": "00-a"},
+            "incident_id",
+            {"incident_id": "i1", "traceparent": "00-a"},
+        ),
+    ],
+)
+def test_what_earlier_versions_hand_on_is_read(
+    given: object, name: str, read: dict[str, str]
+) -> None:
+    """Orchestrations that began before traces were handed on end on this code."""
+    assert healing._given(given, name) == read

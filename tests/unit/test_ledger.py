@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,13 +16,18 @@ from shared.ledger import tables
 from shared.ledger.alerts import Alerts
 from shared.ledger.audit import Audit
 from shared.ledger.claims import Claim, Claims
+from shared.ledger.documents import Documents
 from shared.ledger.incidents import Incidents, new_incident_id, row_of
+from shared.ledger.limits import Limits, Usage
 from shared.ledger.locks import Locks
 from shared.ledger.search import Wanted
 from shared.ledger.tables import Storage
 from shared.models import Alert, AuditEntry, Failure, Incident
+from shared.policy.model import BreakerLimits, Policy
 from shared.redaction import Redactor
+from shared.telemetry import signals
 from shared.vocabulary import Condition, Disposition, FailureKind, IncidentState
+from tests.heard import Heard
 
 NOW = datetime(2026, 11, 20, 3, 12, 0, 123000, tzinfo=UTC)
 FAILURE = Failure(FailureKind.PIPELINE_RUN, "adf", "p", "run-1", group="run-1")
@@ -90,11 +96,11 @@ def test_what_is_pending_is_found_until_it_is_settled(storage: Storage) -> None:
     receipts = alerts.store([alert("b1"), ignored], NOW - timedelta(hours=1))
     ids = [receipt.alert_id for receipt in receipts]
     early = NOW - timedelta(minutes=30)
-    assert ids[0] in set(alerts.pending(early))
-    assert ids[1] not in set(alerts.pending(early))
+    assert ids[0] in {stored.alert_id for stored in alerts.pending(early)}
+    assert ids[1] not in {stored.alert_id for stored in alerts.pending(early)}
     alerts.settle(ids[0], Disposition.DISPATCHED, "", ["i1"])
     alerts.settle(ids[0], Disposition.DISPATCHED, "", ["i1"])
-    assert ids[0] not in set(alerts.pending(early))
+    assert ids[0] not in {stored.alert_id for stored in alerts.pending(early)}
     stored = alerts.get(ids[0])
     assert stored is not None
     assert stored.incidents == ["i1"]
@@ -108,7 +114,7 @@ def test_an_alert_without_a_time_is_looked_at_again_later(storage: Storage) -> N
     assert not alerts.look_again(identity, NOW + timedelta(minutes=1), after)
     assert alerts.look_again(identity, NOW + timedelta(minutes=16), after)
     assert not alerts.look_again(identity, NOW + timedelta(minutes=40), after)
-    assert identity in set(alerts.pending(NOW + timedelta(hours=1)))
+    assert identity in {stored.alert_id for stored in alerts.pending(NOW + timedelta(hours=1))}
 
 
 def test_old_alerts_are_purged(storage: Storage) -> None:
@@ -289,3 +295,57 @@ def test_storage_that_does_not_answer_is_told_so(tmp_path: Path) -> None:
     storage = Storage("unit", azurite_connection(port, port, port))
     with pytest.raises(LedgerUnavailable):
         storage.table(tables.ALERTS).get("a", "b")
+
+
+def test_an_open_breaker_is_told_each_turn_and_its_end_once(
+    storage: Storage, clock: StepClock
+) -> None:
+    limits = Limits(Documents(storage.table(tables.STATE), clock), clock)
+    breaker = BreakerLimits(failures=3, half_open_after=60)
+    policy = Policy(breaker=breaker)
+    for number in range(3):
+        usage = Usage(f"b{number}", f"b{number}/1", "OddError", "rerun", ("pipeline_run|adf|odd",))
+        limits.conclude(policy, usage, healed=False)
+
+    def told() -> list[tuple[str, float]]:
+        heard = Heard()
+        with signals.heard_by(heard):
+            limits.tell_breakers(policy)
+        return sorted((dims["scope"], value) for _, value, dims in heard.values)
+
+    scopes = ["OddError", "pipeline_run|adf|odd"]
+    assert told() == [(scope, 1) for scope in scopes]
+    assert told() == [(scope, 1) for scope in scopes]
+    clock.sleep(61)
+    assert told() == [(scope, 0) for scope in scopes]
+    assert told() == []
+
+
+class Listening(logging.Handler):
+    """What was logged, and what it was about."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.told: list[tuple[str, dict[str, str]]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append((record.getMessage(), dict(signals.ids())))
+
+
+def test_each_entry_is_a_line_of_its_incident_or_delivery(storage: Storage) -> None:
+    audit = Audit(storage.table(tables.AUDIT), Redactor(), StepClock())
+    log, listening = logging.getLogger("lakemend.timeline"), Listening()
+    log.addHandler(listening)
+    log.setLevel(logging.INFO)
+    try:
+        for identity in ("lines-1", "d-lines-1"):
+            entry = AuditEntry(NOW, "us", "Tried", "sig=abcdefgh was used", key="k")
+            audit.append(identity, [entry])
+            audit.append(identity, [entry])  # again, as a repeated activity does
+    finally:
+        log.removeHandler(listening)
+    words = "Tried: sig=[redacted] was used"
+    assert listening.told == [
+        (words, {"incident_id": "lines-1"}),
+        (words, {"delivery_id": "d-lines-1"}),
+    ]
