@@ -67,6 +67,11 @@ async def _sweep_health(client: df.DurableOrchestrationClient) -> None:
                 await _start(client, "heal_alert", receipt.alert_id, receipt.alert_id)
         await asyncio.to_thread(_take, swept)
         await asyncio.to_thread(health.done, swept)
+    for finding in await asyncio.to_thread(lambda: list(parts.proposals.unopened())):
+        opened = await asyncio.to_thread(parts.proposals.open, finding)
+        await _start(
+            client, "heal_failure", opened.incident_id, {"incident_id": opened.incident_id}
+        )
 
 
 def _take(swept: Swept) -> None:
@@ -84,7 +89,7 @@ async def purge_sweep(timer: func.TimerRequest, client: df.DurableOrchestrationC
     counts = await asyncio.to_thread(purge, context)
     before = context.clock.now() - timedelta(days=context.settings.retention_days)
     await asyncio.to_thread(lambda: current().rollups.purge(before))
-    await asyncio.to_thread(lambda: current().findings.purge(before))
+    await asyncio.to_thread(lambda: _purge_findings(before))
     ended = [
         OrchestrationRuntimeStatus.Completed,
         OrchestrationRuntimeStatus.Failed,
@@ -92,6 +97,12 @@ async def purge_sweep(timer: func.TimerRequest, client: df.DurableOrchestrationC
     ]
     await client.purge_instance_history_by(_LONG_AGO, before, ended)
     log.info("purged %s alerts and %s incidents", counts["alerts"], counts["incidents"])
+
+
+def _purge_findings(before: datetime) -> None:
+    parts = current()
+    for finding_id in parts.findings.purge(before):
+        parts.context.audit.purge(finding_id)
 
 
 _LONG_AGO = datetime(2020, 1, 1)  # noqa: DTZ001 - the SDK prints it and adds the Z itself

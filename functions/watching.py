@@ -25,6 +25,7 @@ async def ceilings_sweep(timer: func.TimerRequest) -> None:
     """Every hour: credentials that expire soon, throttling, quota nearly used."""
     del timer
     await _noted("ceilings", _ceilings)
+    await _asked()
 
 
 @bp.timer_trigger(schedule="0 15 2 * * *", arg_name="timer", run_on_startup=False)
@@ -33,6 +34,7 @@ async def nightly_sweep(timer: func.TimerRequest) -> None:
     del timer
     await _noted("readiness", _readiness)
     await _noted("usage", _usage)
+    await _asked()
 
 
 async def _noted(what: str, look: Callable[[], Iterable[Look]]) -> None:
@@ -47,6 +49,22 @@ async def _noted(what: str, look: Callable[[], Iterable[Look]]) -> None:
         log.exception("the sweep of %s ended early", what)
     else:
         log.info("%s: %s new findings", what, new)
+
+
+async def _asked() -> None:
+    """Work out what findings propose, so that whoever reads them can approve it."""
+    try:
+        count = await asyncio.to_thread(_ask_all)
+    except LedgerUnavailable:
+        log.warning("storage does not answer; proposals are worked out in an hour")
+    except Exception:
+        log.exception("working out what findings propose ended early")
+    else:
+        log.info("%s proposals can be approved", count)
+
+
+def _ask_all() -> int:
+    return current().proposals.ask_all()
 
 
 def _ceilings() -> Iterable[Look]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from shared.ledger.tables import digest
+from shared.models import Question
 from shared.notify.model import Severity
 
 MAX_TEXT = 1000
@@ -102,6 +103,9 @@ class Finding(msgspec.Struct, omit_defaults=True):
     times: int = 1
     resolved_at: datetime | None = None
     silence: Silence | None = None
+    question: Question | None = None  # whether to make the change that it proposes
+    incident_id: str = ""  # of the approved change, and of the way back
+    reversal_id: str = ""
 
     def state(self, now: datetime) -> FindingState:
         """Where it stands; a silence ends by itself."""
@@ -143,7 +147,8 @@ def refreshed(finding: Finding, seen: Seen, now: datetime) -> Finding:
     """A finding that still stands, as it is seen now."""
     fresh = opened(seen, now, None)
     fresh.first_seen, fresh.times = finding.first_seen, finding.times
-    fresh.silence = finding.silence
+    fresh.silence, fresh.question = finding.silence, finding.question
+    fresh.incident_id, fresh.reversal_id = finding.incident_id, finding.reversal_id
     return fresh
 
 
