@@ -15,6 +15,7 @@ from shared.errors import LedgerUnavailable, NothingChanged
 
 if TYPE_CHECKING:
     from shared.monitoring.noting import Look
+    from shared.targets import Workspace
 
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.sweeps")
@@ -30,10 +31,11 @@ async def ceilings_sweep(timer: func.TimerRequest) -> None:
 
 @bp.timer_trigger(schedule="0 15 2 * * *", arg_name="timer", run_on_startup=False)
 async def nightly_sweep(timer: func.TimerRequest) -> None:
-    """Every night: readiness and drift of all pipelines, and what runs use and cost."""
+    """Every night: readiness and drift of pipelines, what runs use and cost, how tables grow."""
     del timer
     await _noted("readiness", _readiness)
     await _noted("usage", _usage)
+    await _noted("tables", _tables)
     await _asked()
 
 
@@ -79,11 +81,29 @@ def _readiness() -> Iterable[Look]:
 
 def _usage() -> Iterable[Look]:
     """What the system tables tell, where a warehouse is configured to read them."""
-    from shared.monitoring.usage import usage, warehouse_of
+    from shared.monitoring.usage import usage
 
-    settings = current().settings
-    found = warehouse_of(settings.system_tables_warehouse, settings.targets)
+    found = _warehouse()
     if found is None:
         return []
     api = current().context.platforms.workspace(found[0].name)
-    return usage(api, found[1], settings.targets)
+    return usage(api, found[1], current().settings.targets)
+
+
+def _tables() -> Iterable[Look]:
+    """The sizes of tables, by the same warehouse."""
+    from shared.monitoring.tables import Tables
+
+    found, parts = _warehouse(), current()
+    if found is None:
+        return []
+    name = found[0].name
+    api = parts.context.platforms.workspace(name)
+    return Tables(parts.documents, parts.clock).look(name, api, found[1])
+
+
+def _warehouse() -> tuple[Workspace, str] | None:
+    from shared.monitoring.usage import warehouse_of
+
+    settings = current().settings
+    return warehouse_of(settings.system_tables_warehouse, settings.targets)

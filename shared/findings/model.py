@@ -36,6 +36,7 @@ class FindingKind(StrEnum):
     CPU_HIGH = "cpu_high"
     COST_RISING = "cost_rising"
     DISK_FILLING = "disk_filling"
+    TABLE_GROWING = "table_growing"
 
 
 # Findings whose evidence is a list of faults: another fault is news.
