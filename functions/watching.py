@@ -26,6 +26,7 @@ async def ceilings_sweep(timer: func.TimerRequest) -> None:
     """Every hour: credentials that expire soon, throttling, quota nearly used."""
     del timer
     await _noted("ceilings", _ceilings)
+    await _noted("secrets", _secrets)
     await _asked()
 
 
@@ -73,6 +74,12 @@ def _ceilings() -> Iterable[Look]:
     from shared.monitoring.ceilings import ceilings
 
     return ceilings(current().context)
+
+
+def _secrets() -> Iterable[Look]:
+    from shared.monitoring.secrets import Secrets
+
+    return Secrets(current().context).looks()
 
 
 def _readiness() -> Iterable[Look]:

@@ -30,6 +30,8 @@ class FindingKind(StrEnum):
     NOT_READY = "not_ready"
     DRIFT = "drift"
     CREDENTIAL_EXPIRES = "credential_expires"
+    SECRET_EXPIRES = "secret_expires"  # noqa: S105 - a kind, no secret
+    RUNTIME_EXPIRES = "runtime_expires"
     RATE_LIMITED = "rate_limited"
     QUOTA_NEARLY_USED = "quota_nearly_used"
     MEMORY_HIGH = "memory_high"

@@ -34,6 +34,9 @@ FACTORY_ACTIONS = frozenset(
         "pipelineruns/queryactivityruns/action",
         "pipelineruns/queryactivityruns/read",
         "pipelineruns/activityruns/read",
+        "integrationruntimes/read",
+        "integrationruntimes/getstatus/read",
+        "linkedServices/read",
         "triggers/triggerruns/rerun/action",
     )
 )
