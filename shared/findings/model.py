@@ -20,6 +20,7 @@ class FindingKind(StrEnum):
 
     SLOW_RUN = "slow_run"
     STUCK_RUN = "stuck_run"
+    SLOW_ACTIVITY = "slow_activity"
     ERROR_RATE = "error_rate"
     MISSING_RUNS = "missing_runs"
     QUEUE_GROWING = "queue_growing"
