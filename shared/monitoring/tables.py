@@ -1,8 +1,8 @@
 """Sizes of tables, night by night, and which of them grow faster than they used to.
 
-One statement lists the tables, one for each of a few measures them: those that were changed since
-they were measured last, the longest ago first. So a night costs a bounded number of statements,
-however many tables there are. Sources:
+One statement lists the tables, one or two for each of a few measure them: those that were changed
+since they were measured last, the longest ago first. So a night costs a bounded number of
+statements, however many tables there are. Sources:
 https://learn.microsoft.com/azure/databricks/sql/language-manual/information-schema/tables and
 https://learn.microsoft.com/azure/databricks/delta/table-details (`sizeInBytes` is the newest
 snapshot's: what VACUUM has not removed yet is not in it).
@@ -64,6 +64,8 @@ class Measured(msgspec.Struct, omit_defaults=True):
     points: list[Point] = []
     files: int = 0
     clustered: list[str] = []  # the columns that it is clustered or partitioned by
+    zorder: list[str] = []
+    missing: list[str] = []  # of the columns for Z-order: those that the table does not have
     automatic: bool = False  # the platform chooses how to cluster it
 
 
@@ -117,7 +119,11 @@ class Tables:
             rows = api.query(warehouse_id, f"DESCRIBE DETAIL {_quoted(name)}")
         except PlatformRefused:  # not ours to see, or of a kind that has no details
             return asked
-        return detailed(asked, rows[0], now) if rows else asked
+        table = detailed(asked, rows[0], now) if rows else asked
+        if table.zorder:
+            columns = _columns(api.query(warehouse_id, f"DESCRIBE TABLE {_quoted(name)}"))
+            table.missing = [c for c in table.zorder if c.partition(".")[0].lower() not in columns]
+        return table
 
     def _keep(self, target: str, fresh: dict[str, Measured], listed: Iterable[str]) -> None:
         listed = set(listed)
@@ -156,12 +162,23 @@ def detailed(before: Measured, row: Row, now: datetime) -> Measured:
     try:
         size, files = int(row.get("sizeInBytes") or 0), int(row.get("numFiles") or 0)
         columns = [*_listed(row.get("clusteringColumns")), *_listed(row.get("partitionColumns"))]
+        properties = msgspec.json.decode(row.get("properties") or "{}", type=dict[str, str])
     except (ValueError, msgspec.DecodeError):
         raise PlatformUnavailable("a table's details cannot be read") from None
     point = Point(now.timestamp(), size)
-    properties = str(row.get("properties") or "")
-    automatic = '"clusterByAuto":"true"' in properties.replace(" ", "")
-    return Measured(before.day, [*before.points, point][-_KEPT:], files, columns, automatic)
+    zorder = [c.strip() for c in properties.get(_ZORDER, "").split(",") if c.strip()]
+    automatic = properties.get("clusterByAuto") == "true"
+    points = [*before.points, point][-_KEPT:]
+    return Measured(before.day, points, files, columns, zorder, automatic=automatic)
+
+
+# https://learn.microsoft.com/azure/databricks/ldp/properties#table-properties
+_ZORDER = "pipelines.autoOptimize.zOrderCols"
+
+
+def _columns(rows: Iterable[Row]) -> set[str]:
+    """The columns of DESCRIBE TABLE; what follows them begins with an empty name or a #."""
+    return {str(row.get("col_name") or "").lower() for row in rows}
 
 
 def _listed(cell: Any) -> list[str]:  # noqa: ANN401 - a cell of a result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -112,14 +113,34 @@ def test_a_table_that_grows_is_found_until_it_goes_on_as_usual(watch: Make) -> N
     assert one.findings() == {}
 
 
-def night(one: Watch, gib: int) -> None:
+def test_columns_for_z_order_are_looked_for_and_told_by_readiness(watch: Make) -> None:
+    one = watch()
+    one.sandbox.script("databricks/warehouses", warehouse_id=WAREHOUSE)
+    declared = json.dumps({"pipelines.autoOptimize.zOrderCols": "Day, dya, address.city"})
+    columns = [["day"], ["address"], [""], ["# Partition Information"]]
+    one.sandbox.script(
+        "databricks/statements", match="DESCRIBE TABLE", columns=["col_name"], rows=columns
+    )
+    night(one, 1, properties=declared)
+    table = Tables(one.parts.documents, one.clock).known("dbx")["main.sales.orders"]
+    assert (table.zorder, table.missing) == (["Day", "dya", "address.city"], ["dya"])
+
+    body = {"name": "dlt", "catalog": "main", "schema": "sales"}
+    one.sandbox.script("databricks/pipelines", **body)
+    report = one.parts.pipelines.report(one.parts.pipelines.named("dlt")[0])
+    found = next(check for check in report.checks if check.name == "clustering")
+    assert found.passed is False
+    assert "main.sales.orders: dya" in found.found
+
+
+def night(one: Watch, gib: int, properties: str = "{}") -> None:
     one.sandbox.advance(timedelta(days=1).total_seconds())
     day = f"{one.clock.now():%Y-%m-%d}"
     rows = [["main", "sales", "orders", day]]
     one.sandbox.script(
         "databricks/statements", match="information_schema", columns=LIST, rows=rows, times=1
     )
-    size = [[str(gib * GIB), "2", "[]", "[]", "{}"]]
+    size = [[str(gib * GIB), "2", "[]", "[]", properties]]
     one.sandbox.script(
         "databricks/statements", match="`orders`", columns=DETAIL, rows=size, times=1
     )
