@@ -21,9 +21,11 @@ from shared.composition import current
 from shared.errors import (
     InputError,
     LedgerConflict,
+    LedgerError,
     LedgerMissing,
     LedgerRefused,
     LedgerUnavailable,
+    NothingChanged,
 )
 from shared.vocabulary import Scope
 
@@ -106,7 +108,17 @@ def deliver_quality(delivery: str) -> Step:
 @bp.activity_trigger(input_name="delivery")
 def deliver_promote(delivery: str) -> Step:
     """The next target, or the end; see `shared.delivery.steps`."""
-    return _run("deliver_promote", delivery)
+    step = _run("deliver_promote", delivery)
+    _accept_delivered(delivery)
+    return step
+
+
+def _accept_delivered(delivery_id: str) -> None:
+    """What was delivered is what drift is measured against; without it the delivery is as good."""
+    try:
+        current().pipelines.accept_delivered(current().context.deliveries.get(delivery_id))
+    except (LedgerError, NothingChanged) as error:
+        log.warning("delivery %s is no baseline: %s", delivery_id, type(error).__name__)
 
 
 @bp.activity_trigger(input_name="delivery")

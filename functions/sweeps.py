@@ -60,13 +60,16 @@ async def _sweep_health(client: df.DurableOrchestrationClient) -> None:
     parts = await asyncio.to_thread(current)
     health = await asyncio.to_thread(lambda: Health(parts.context, parts.documents))
     targets = health.sweep()
+    new = 0
     while (swept := await asyncio.to_thread(next, targets, None)) is not None:
         receipts = await parts.writer.store(swept.alerts) if swept.alerts else []
         for receipt in receipts:
             if not receipt.duplicate:
                 await _start(client, "heal_alert", receipt.alert_id, receipt.alert_id)
-        await asyncio.to_thread(_take, swept)
+        new += await asyncio.to_thread(_take, swept)
         await asyncio.to_thread(health.done, swept)
+    if new:
+        await asyncio.to_thread(_ask)
     for finding in await asyncio.to_thread(lambda: list(parts.proposals.unopened())):
         opened = await asyncio.to_thread(parts.proposals.open, finding)
         await _start(
@@ -74,8 +77,16 @@ async def _sweep_health(client: df.DurableOrchestrationClient) -> None:
         )
 
 
-def _take(swept: Swept) -> None:
-    current().notes.take(swept.looks)
+def _take(swept: Swept) -> int:
+    return current().notes.take(swept.looks)
+
+
+def _ask() -> None:
+    """What new findings propose is worked out at once; what fails here, the hour tries again."""
+    try:
+        current().proposals.ask_all()
+    except LedgerUnavailable:
+        log.warning("storage does not answer; proposals are worked out within the hour")
 
 
 @bp.timer_trigger(schedule="0 30 3 * * *", arg_name="timer", run_on_startup=False)

@@ -173,6 +173,8 @@ def _who(entry: Row) -> str:
 
 def drift(subject: Subject) -> Answer:
     """As it was delivered or accepted."""
+    if subject.drift is None:
+        return None, "nothing was delivered or accepted yet"
     said = "; ".join(subject.drift)
     return not subject.drift, f"differs: {said}" if said else "as it was delivered or accepted"
 

@@ -16,14 +16,15 @@ class Subject(msgspec.Struct, frozen=True):
     """What is checked: the pipeline's specification, the jobs over it, who may do what with it.
 
     `run_as` is the identity that it runs as. `acl` is None where it cannot be read. `drift` are the
-    differences to what was delivered or accepted, `tables` what is known of those in its schema.
+    differences to what was delivered or accepted, None where nothing was. `tables` are those of its
+    schema, as far as they are known.
     """
 
     spec: Row
     jobs: tuple[Row, ...] = ()
     run_as: str = ""
     acl: tuple[Row, ...] | None = None
-    drift: tuple[str, ...] = ()
+    drift: tuple[str, ...] | None = None
     tables: tuple[tuple[str, Measured], ...] = ()
 
     @property
