@@ -7,15 +7,25 @@ from collections.abc import Callable
 import pytest
 
 from shared.findings.model import Finding, FindingKind, Seen
+from shared.healing import closing, diagnose, remediate, verify
 from shared.healing.approvals import Answer, AnswerRefused, take
+from shared.healing.context import Context, Step
 from shared.healing.proposals import NoProposal
+from shared.models import Incident
 from shared.monitoring.noting import Look
 from shared.notify.model import Severity
+from shared.vocabulary import IncidentState
 from tests.monitoring.conftest import Watch
 
 Make = Callable[..., Watch]
 
 KIND = FindingKind.CPU_HIGH
+STEPS: dict[str, Callable[[Context, str], Step]] = {
+    "diagnose": diagnose.diagnose,
+    "remediate": remediate.remediate,
+    "verify": verify.verify,
+    "give_back": closing.give_back,
+}
 
 
 def noted(one: Watch, resource: str, remedy: str = "scale_up") -> Finding:
@@ -90,3 +100,53 @@ def test_what_cannot_be_done_is_not_proposed(watch: Make) -> None:
     with pytest.raises(NoProposal, match="only a TERMINATED one"):
         one.parts.proposals.ask(up.finding_id)
     assert one.parts.proposals.ask_all() == 0  # and none of them stops the others
+
+
+def healed(one: Watch, incident_id: str) -> Incident:
+    """Goes through a healing as its orchestrator does, with the clock moved."""
+    context = one.parts.context
+    step = Step("diagnose")
+    for _ in range(40):
+        if step.next not in STEPS:
+            break
+        one.sandbox.advance(max(step.seconds, 1))
+        step = STEPS[step.next](context, incident_id)
+    return context.incidents.get(incident_id)
+
+
+def test_a_cluster_that_work_waits_for_is_started(watch: Make) -> None:
+    one = watch(AUTO_REMEDIATION_MODE="production")
+    resource = cluster(one)
+    reason = {"code": "USER_REQUEST", "type": "SUCCESS", "parameters": {}}
+    one.sandbox.script(
+        "databricks/clusters/c-1/break", termination_reason=reason, state="TERMINATED"
+    )
+    finding = one.parts.proposals.ask(noted(one, resource, "start_cluster").finding_id)
+    assert finding.question is not None
+    assert finding.question.summary == "start cluster etl"
+    done = one.parts.proposals.answer(finding.finding_id, approved(finding))
+
+    incident = healed(one, done.incident_id)
+
+    assert (incident.state, incident.loans) == (IncidentState.HEALED, [])
+    assert one.parts.context.platforms.workspace("dbx").cluster("c-1")["state"] == "RUNNING"
+    assert list(one.parts.context.incidents.opened()) == []
+    with pytest.raises(AnswerRefused, match="no way back"):
+        one.parts.proposals.reverse(finding.finding_id, "ops", "why not")
+
+
+def test_what_somebody_has_set_since_is_not_taken_back(watch: Make) -> None:
+    one = watch(AUTO_REMEDIATION_MODE="production")
+    finding = one.parts.proposals.ask(noted(one, cluster(one)).finding_id)
+    done = one.parts.proposals.answer(finding.finding_id, approved(finding))
+    assert healed(one, done.incident_id).state is IncidentState.HEALED
+    api = one.parts.context.platforms.workspace("dbx")
+    api.resize_cluster("c-1", {"num_workers": 9})
+    one.sandbox.advance(600)
+
+    back = one.parts.proposals.reverse(finding.finding_id, "ops", "too dear")
+
+    incident = healed(one, back.reversal_id)
+    assert incident.state is IncidentState.ESCALATED
+    assert "somebody set it to 9 workers meanwhile" in incident.loans[0].note
+    assert api.cluster("c-1")["num_workers"] == 9
