@@ -26,6 +26,7 @@ class FindingKind(StrEnum):
     QUEUE_GROWING = "queue_growing"
     RETRIES_PILING_UP = "retries_piling_up"
     QUALITY_FALLING = "quality_falling"
+    THROUGHPUT_FALLING = "throughput_falling"
     CLUSTER_DOWN = "cluster_down"
     RUNTIME_OFFLINE = "runtime_offline"
     NOT_READY = "not_ready"

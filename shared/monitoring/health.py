@@ -45,6 +45,7 @@ log = logging.getLogger("lakemend.sweeps")
 Row = dict[str, Any]
 
 _WANTED_ENDS = facts.PLANNED_ENDS | {"USER_REQUEST"}
+_OF_UPDATES = frozenset({FindingKind.QUALITY_FALLING, FindingKind.THROUGHPUT_FALLING})
 _ACTIVITIES = frozenset({FindingKind.SLOW_ACTIVITY})
 _RUNS, _UPDATES = "runs", "updates"
 
@@ -134,7 +135,7 @@ class Health:
         looks = [
             Look(target, judging.RUN_KINDS, tuple(seen)),
             Look(target, frozenset({FindingKind.CLUSTER_DOWN}), tuple(down)),
-            Look(target, frozenset({FindingKind.QUALITY_FALLING}), tuple(failing)),
+            Look(target, _OF_UPDATES, tuple(failing)),
         ]
         windows = [(window, feed.under_way), (updates, refreshed.under_way)]
         return Swept(target, alerts, looks, windows)
