@@ -163,7 +163,7 @@ def _changed(req: func.HttpRequest, silence: Any) -> Finding:  # noqa: ANN401 - 
 
 
 def _note(finding: Finding, action: Action, words: str, why: str, who: str) -> None:
-    from shared.healing.proposals import note
+    from shared.healing.finding_incidents import note
 
     note(current().context, finding, action, words, reason=why, actor=who)
 

@@ -16,16 +16,16 @@ from shared.findings.model import Finding, FindingState
 from shared.healing import approvals, changes
 from shared.healing.approvals import Answer, AnswerRefused
 from shared.healing.assess import Assessment, assess
-from shared.healing.context import ACTOR, Context, find
+from shared.healing.context import Context, find
+from shared.healing.finding_incidents import begin, draft, failure_of, note, offered
 from shared.ledger.findings import Findings
 from shared.ledger.incidents import new_incident_id
 from shared.ledger.tables import digest
-from shared.models import EvidenceLine, Failure, Incident, Question
+from shared.models import Incident, Question
 from shared.policy.decide import Option
 from shared.vocabulary import (
     Action,
     DecisionKind,
-    FailureKind,
     IncidentState,
     Mode,
     Reason,
@@ -81,7 +81,7 @@ class Proposals:
         """
         finding = self._findings.get(finding_id)
         self._may_ask(finding)
-        found = assess(self._context, self._incident(finding, finding.remedy))
+        found = assess(self._context, draft(self._context, finding, finding.remedy))
         question = self._question(finding, found, _offer(found))
         now = self._context.clock.now()
 
@@ -94,7 +94,13 @@ class Proposals:
         finding = self._findings.change(finding_id, change)
         if finding.question is not None and finding.question.question_id == question.question_id:
             words = f"Asks whether to {question.summary}"
-            self._note(finding, Action.APPROVAL_REQUESTED, words, f"asked-{question.question_id}")
+            note(
+                self._context,
+                finding,
+                Action.APPROVAL_REQUESTED,
+                words,
+                key=f"asked-{question.question_id}",
+            )
         return finding
 
     def _may_ask(self, finding: Finding) -> None:
@@ -163,7 +169,7 @@ class Proposals:
         Raises:
             AnswerRefused: it is not.
         """
-        found = assess(self._context, self._incident(finding, finding.remedy))
+        found = assess(self._context, draft(self._context, finding, finding.remedy))
         question = finding.question
         try:
             option = _offer(found)
@@ -179,9 +185,11 @@ class Proposals:
         action = Action.APPROVAL_GIVEN if given.approve else Action.APPROVAL_REFUSED
         said = "approved" if given.approve else "refused"
         summary = question.summary if question else ""
-        note = f": {given.note}" if given.note else ""
-        words = f"{given.by} {said} to {summary}{note}"
-        self._note(finding, action, words, f"answer-{given.question_id}", actor=given.by)
+        added = f": {given.note}" if given.note else ""
+        words = f"{given.by} {said} to {summary}{added}"
+        note(
+            self._context, finding, action, words, key=f"answer-{given.question_id}", actor=given.by
+        )
 
     # Making it
 
@@ -190,13 +198,14 @@ class Proposals:
         question = finding.question
         if question is None or not question.approved or question.answered_at is None:
             return finding
-        draft = self._incident(finding, question.remedy)
-        draft.incident_id = new_incident_id(question.answered_at, draft.failure.root_key)
-        draft.question = question
-        self._begin(finding, draft, f"Opened to {question.summary}, as approved")
+        incident = draft(self._context, finding, question.remedy)
+        root = incident.failure.root_key
+        incident.incident_id = new_incident_id(question.answered_at, root)
+        incident.question = question
+        begin(self._context, finding, incident, f"Opened to {question.summary}, as approved")
 
         def change(fresh: Finding) -> Finding:
-            fresh.incident_id = draft.incident_id
+            fresh.incident_id = incident.incident_id
             return fresh
 
         return self._findings.change(finding.finding_id, change)
@@ -222,19 +231,21 @@ class Proposals:
         loans = changes.ways_back(made.attempts[-1].memo)
         if not loans:
             raise AnswerRefused("there is no way back from this change")
-        incident = self._incident(finding, finding.remedy)
-        incident.failure = _failure(finding, f"back-{made.incident_id}")
+        incident = draft(self._context, finding, finding.remedy)
+        incident.failure = failure_of(finding, f"back-{made.incident_id}")
         # The same for everybody who asks: one of them opens it.
         ended = made.closed_at or made.opened_at
         incident.incident_id = new_incident_id(ended, incident.failure.root_key)
         incident.loans, incident.closing = loans, IncidentState.HEALED
         incident.outcome = f"taken back: {'; '.join(loan.summary for loan in loans)}"
         words = f"{by} wants it taken back: {why}"
-        new = self._begin(finding, incident, f"Opened to take back an approved change. {words}")
+        new = begin(
+            self._context, finding, incident, f"Opened to take back an approved change. {words}"
+        )
         if not new and finding.reversal_id:
             raise AnswerRefused("it is being taken back, or was")
         key = f"back-{incident.incident_id}"
-        self._note(finding, Action.CHANGE_TAKEN_BACK, words, key, actor=by)
+        note(self._context, finding, Action.CHANGE_TAKEN_BACK, words, key=key, actor=by)
 
         def change(fresh: Finding) -> Finding:
             fresh.reversal_id = incident.incident_id
@@ -260,76 +271,6 @@ class Proposals:
         if not any(intent.outcome in {"taken", "found"} for intent in intents):
             raise AnswerRefused("nothing was changed")
         return incident
-
-    # Parts
-
-    def _incident(self, finding: Finding, remedy: str) -> Incident:
-        """An incident for the finding, not written anywhere."""
-        now = self._context.clock.now()
-        failure = _failure(finding, iso(finding.first_seen))
-        return Incident(
-            incident_id=f"draft-{finding.finding_id}",
-            state=IncidentState.RECEIVED,
-            failure=failure,
-            opened_at=now,
-            updated_at=now,
-            owner=finding.finding_id,
-            hints=[EvidenceLine("finding", finding.kind.value, finding.summary)],
-            planned=remedy,
-            environment=self._context.environment(finding.target),
-        )
-
-    def _begin(self, finding: Finding, incident: Incident, words: str) -> bool:
-        """Write an incident; False if it is there already."""
-        context = self._context
-        new = context.incidents.open(incident)
-        details = {"finding_id": finding.finding_id, "kind": finding.kind.value}
-        target = incident.failure.key
-        entry = context.entry(Action.OPENED, words, "opened", target=target, details=details)
-        context.record(incident.incident_id, [entry])
-        return new
-
-    def _note(
-        self, finding: Finding, action: Action, words: str, key: str, actor: str = ""
-    ) -> None:
-        """A row of the finding's own timeline."""
-        note(self._context, finding, action, words, key=key, actor=actor)
-
-
-def note(  # noqa: PLR0913 - one keyword per column of the timeline
-    context: Context,
-    finding: Finding,
-    action: Action,
-    words: str,
-    *,
-    key: str = "",
-    reason: str = "",
-    actor: str = "",
-) -> None:
-    """A row of a finding's own timeline, under the finding's id."""
-    target = f"{finding.kind.value}|{finding.target}|{finding.resource}"
-    entry = context.entry(action, words, key, target=target, reason=reason, actor=actor or ACTOR)
-    context.audit.append(finding.finding_id, [entry])
-
-
-def offered(finding: Finding) -> bool:
-    """Whether a finding names a change that can be made from here, and to what."""
-    return finding.remedy in changes.OFFERED and bool(_subject(finding))
-
-
-def _subject(finding: Finding) -> str:
-    """The job or cluster that a finding is about, as `job <id>` or `cluster <id>`."""
-    what, _, identity = finding.resource.partition(" ")
-    if what in {changes.JOB, changes.CLUSTER} and identity:
-        return finding.resource
-    if finding.remedy == "start_cluster":
-        return f"{changes.CLUSTER} {finding.resource}"
-    return f"{changes.JOB} {finding.resource}" if finding.resource.isdigit() else ""
-
-
-def _failure(finding: Finding, occurrence: str) -> Failure:
-    kind, resource = FailureKind.PROPOSAL, _subject(finding)
-    return Failure(kind, finding.target, resource, occurrence, finding.name)
 
 
 def _wants_question(finding: Finding, now: datetime) -> bool:
