@@ -20,9 +20,10 @@ from functions.http import (
     unavailable,
 )
 from shared.auth import Caller
+from shared.clock import iso
 from shared.composition import current
 from shared.errors import InputError, LedgerMissing, LedgerUnavailable
-from shared.vocabulary import Scope
+from shared.vocabulary import Action, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ bp = df.Blueprint()
 
 _ID = re.compile(r"^[0-9a-f]{32}$")
 _MAX_WHY = 1000
+_MOST_HISTORY = 50
 _MOST = timedelta(days=366)
 _MOST_MINUTES = 366 * 24 * 60
 
@@ -59,7 +61,7 @@ def read_finding(req: func.HttpRequest) -> func.HttpResponse:
     known = caller(req, Scope.READER)
     if isinstance(known, func.HttpResponse):
         return known
-    return _guarded(lambda: _shown(current().findings.get(_identity(req))))
+    return _guarded(lambda: _told_in_full(current().findings.get(identity_of(req))))
 
 
 @bp.route(route="api/findings/{finding_id}/silence", methods=["POST", "DELETE"])
@@ -69,7 +71,7 @@ def silence_finding(req: func.HttpRequest) -> func.HttpResponse:
     if isinstance(known, func.HttpResponse):
         return known
     if req.method == "DELETE":
-        return _guarded(lambda: _unsilenced(req))
+        return _guarded(lambda: _unsilenced(req, known))
     return _guarded(lambda: _silenced(req, known))
 
 
@@ -111,38 +113,79 @@ def _shown(finding: Finding) -> func.HttpResponse:
     return answer(200, finding_view(finding, current().clock.now()))
 
 
+def _told_in_full(finding: Finding) -> func.HttpResponse:
+    """A finding with what became of an approved change, and its own timeline."""
+    from shared.healing.context import find
+    from shared.reporting.finding_list import change_view, finding_view
+
+    parts = current()
+    context = parts.context
+    made = find(context, finding.incident_id) if finding.incident_id else None
+    back = find(context, finding.reversal_id) if finding.reversal_id else None
+    rows = context.audit.timeline(finding.finding_id)[-_MOST_HISTORY:]
+    more = {
+        "change": change_view(finding, made, back),
+        "history": [
+            {"at": r.at, "who": r.actor, "what": r.action, "summary": r.summary, "why": r.reason}
+            for r in reversed(rows)
+        ],
+    }
+    return answer(200, finding_view(finding, parts.clock.now()) | more)
+
+
 def _silenced(req: func.HttpRequest, known: Caller) -> func.HttpResponse:
     from shared.findings.model import Silence
 
     body = decoded(req, _SilenceBody)
     now = current().clock.now()
-    why = _text("why", body.why)
-    who = f"{known.name} ({_text('who', body.who)})" if body.who else known.name
+    why = text_of("why", body.why)
+    who = f"{known.name} ({text_of('who', body.who)})" if body.who else known.name
     clean = current().redactor.text
     silence = Silence(who, clean(why), now, _until(body, now))
-    return _changed(req, silence)
+    finding = _changed(req, silence)
+    words = f"Silenced until {iso(silence.until)}: {silence.why}"
+    _note(finding, Action.FINDING_SILENCED, words, silence.why, who)
+    return _shown(finding)
 
 
-def _unsilenced(req: func.HttpRequest) -> func.HttpResponse:
-    return _changed(req, None)
+def _unsilenced(req: func.HttpRequest, known: Caller) -> func.HttpResponse:
+    finding = _changed(req, None)
+    _note(finding, Action.SILENCE_ENDED, "Its silence was ended", "", known.name)
+    return _shown(finding)
 
 
-def _changed(req: func.HttpRequest, silence: Any) -> func.HttpResponse:  # noqa: ANN401 - lazy type
+def _changed(req: func.HttpRequest, silence: Any) -> Finding:  # noqa: ANN401 - lazy type
     def change(finding: Finding) -> Finding:
         finding.silence = silence
         return finding
 
-    return _shown(current().findings.change(_identity(req), change))
+    return current().findings.change(identity_of(req), change)
 
 
-def _identity(req: func.HttpRequest) -> str:
+def _note(finding: Finding, action: Action, words: str, why: str, who: str) -> None:
+    from shared.healing.finding_incidents import note
+
+    note(current().context, finding, action, words, reason=why, actor=who)
+
+
+def identity_of(req: func.HttpRequest) -> str:
+    """The id of a finding in the path.
+
+    Raises:
+        LedgerMissing: it is none.
+    """
     identity = str(req.route_params["finding_id"])
     if not _ID.match(identity):
         raise LedgerMissing("not an id of a finding")
     return identity
 
 
-def _text(name: str, raw: str) -> str:
+def text_of(name: str, raw: str) -> str:
+    """A text of a body.
+
+    Raises:
+        InputError: it is empty, too long or holds control characters.
+    """
     value = raw.strip()
     if not value or len(value) > _MAX_WHY or not value.isprintable():
         raise InputError(name, f"expected 1 to {_MAX_WHY} printable characters")

@@ -73,19 +73,25 @@ def _put_digest(turn: Turn) -> None:
         page = context.incidents.search(wanted, None, _DIGEST_INCIDENTS, _DIGEST_DAYS + 1)
         incidents = page.incidents
         counted = figures(incidents, now - timedelta(hours=24), now)
-        counted = msgspec.structs.replace(counted, findings=_findings(now))
+        by_kind, worst = _findings(now)
+        counted = msgspec.structs.replace(counted, findings=by_kind, worst=worst)
         context.outbox.put([digest(counted, _page())])
     except LedgerUnavailable:
         turn.failed = True
         log.warning("storage does not answer; the digest is tried again")
 
 
-def _findings(now: datetime) -> tuple[tuple[str, int], ...]:
-    """The findings that are open, neither resolved nor silenced, by kind."""
+def _findings(now: datetime) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
+    """The findings that are open, neither resolved nor silenced: by kind, and the gravest."""
     from collections import Counter
 
-    standing = current().findings.standing()
-    return tuple(Counter(f.kind.value for f in standing if not f.silenced(now)).most_common())
+    standing = [f for f in current().findings.standing() if not f.silenced(now)]
+    gravest = sorted(standing, key=lambda f: (-f.severity.rank, f.first_seen))[:_GRAVEST]
+    by_kind = Counter(f.kind.value for f in standing).most_common()
+    return tuple(by_kind), tuple(f.summary for f in gravest)
+
+
+_GRAVEST = 5
 
 
 def _page() -> str:

@@ -19,6 +19,7 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; overflow-w
 </style></head><body>
 """
 _WORDS = {True: "passed", False: "failed", None: "skipped"}
+_ORDER = {False: 0, True: 1, None: 2}
 _SHOWN = {"passed": "passed", "failed": "failed", "skipped": "does not apply"}
 
 
@@ -27,7 +28,9 @@ def readiness(report: dict[str, Any]) -> str:
     verdict = "fit for production" if report["ready"] else "not fit for production"
     title = escape(f"{report['name']} in {report['target']}: {verdict}")
     heads = "".join(f"<th>{name}</th>" for name in ("Check", "Result", "Found", "Why", "To do"))
-    rows = "".join(_row(check) for check in report["checks"])
+    # What is to be done comes first, what does not apply last.
+    ordered = sorted(report["checks"], key=lambda check: _ORDER[check["passed"]])
+    rows = "".join(_row(check) for check in ordered)
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
     return f"{_HEAD}<h1>{title}</h1><p>{_baseline(report)}</p>{table}</body></html>\n"
 

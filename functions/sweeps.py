@@ -73,11 +73,19 @@ async def _sweep_health(client: df.DurableOrchestrationClient) -> None:
     parts = await asyncio.to_thread(current)
     health = await asyncio.to_thread(lambda: Health(parts.context, parts.documents))
     targets = health.sweep()
+    new = 0
     while (swept := await asyncio.to_thread(next, targets, None)) is not None:
         for alert in swept.alerts:
             await _take_in(client, alert)
-        await asyncio.to_thread(_take, swept)
+        new += await asyncio.to_thread(_take, swept)
         await asyncio.to_thread(health.done, swept)
+    if new:
+        await asyncio.to_thread(_ask)
+    for finding in await asyncio.to_thread(lambda: list(parts.proposals.unopened())):
+        opened = await asyncio.to_thread(parts.proposals.open, finding)
+        await _start(
+            client, "heal_failure", opened.incident_id, {"incident_id": opened.incident_id}
+        )
 
 
 async def _take_in(client: df.DurableOrchestrationClient, alert: Alert) -> None:
@@ -91,8 +99,16 @@ async def _take_in(client: df.DurableOrchestrationClient, alert: Alert) -> None:
             await _start_alert(client, receipt.alert_id, span.traceparent)
 
 
-def _take(swept: Swept) -> None:
-    current().notes.take(swept.looks)
+def _take(swept: Swept) -> int:
+    return current().notes.take(swept.looks)
+
+
+def _ask() -> None:
+    """What new findings propose is worked out at once; what fails here, the hour tries again."""
+    try:
+        current().proposals.ask_all()
+    except LedgerUnavailable:
+        log.warning("storage does not answer; proposals are worked out within the hour")
 
 
 @bp.timer_trigger(schedule="0 30 3 * * *", arg_name="timer", run_on_startup=False)
@@ -111,7 +127,7 @@ async def _purge(client: df.DurableOrchestrationClient) -> None:
     counts = await asyncio.to_thread(purge, context)
     before = context.clock.now() - timedelta(days=context.settings.retention_days)
     await asyncio.to_thread(lambda: current().rollups.purge(before))
-    await asyncio.to_thread(lambda: current().findings.purge(before))
+    await asyncio.to_thread(lambda: _purge_findings(before))
     ended = [
         OrchestrationRuntimeStatus.Completed,
         OrchestrationRuntimeStatus.Failed,
@@ -119,6 +135,12 @@ async def _purge(client: df.DurableOrchestrationClient) -> None:
     ]
     await client.purge_instance_history_by(_LONG_AGO, before, ended)
     log.info("purged %s alerts and %s incidents", counts["alerts"], counts["incidents"])
+
+
+def _purge_findings(before: datetime) -> None:
+    parts = current()
+    for finding_id in parts.findings.purge(before):
+        parts.context.audit.purge(finding_id)
 
 
 _LONG_AGO = datetime(2020, 1, 1)  # noqa: DTZ001 - the SDK prints it and adds the Z itself

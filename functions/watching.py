@@ -16,6 +16,7 @@ from shared.errors import LedgerUnavailable, NothingChanged
 
 if TYPE_CHECKING:
     from shared.monitoring.noting import Look
+    from shared.targets import Workspace
 
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.sweeps")
@@ -26,16 +27,19 @@ async def ceilings_sweep(timer: func.TimerRequest) -> None:
     """Every hour: credentials that expire soon, throttling, quota nearly used."""
     del timer
     with sweeping("ceilings_sweep") as turn:
-        turn.failed = not await _noted("ceilings", _ceilings)
+        found = [await _noted("ceilings", _ceilings), await _noted("secrets", _secrets)]
+        turn.failed = not all(found)
+        await _asked()
 
 
 @bp.timer_trigger(schedule="0 15 2 * * *", arg_name="timer", run_on_startup=False)
 async def nightly_sweep(timer: func.TimerRequest) -> None:
-    """Every night: readiness and drift of all pipelines, and what runs use and cost."""
+    """Every night: readiness and drift of pipelines, what runs use and cost, how tables grow."""
     del timer
     with sweeping("nightly_sweep") as turn:
-        ready = await _noted("readiness", _readiness)
-        turn.failed = not await _noted("usage", _usage) or not ready
+        looks = {"readiness": _readiness, "usage": _usage, "tables": _tables}
+        turn.failed = not all([await _noted(what, look) for what, look in looks.items()])
+        await _asked()
 
 
 async def _noted(what: str, look: Callable[[], Iterable[Look]]) -> bool:
@@ -58,10 +62,32 @@ async def _noted(what: str, look: Callable[[], Iterable[Look]]) -> bool:
     return False
 
 
+async def _asked() -> None:
+    """Work out what findings propose, so that whoever reads them can approve it."""
+    try:
+        count = await asyncio.to_thread(_ask_all)
+    except LedgerUnavailable:
+        log.warning("storage does not answer; proposals are worked out in an hour")
+    except Exception:
+        log.exception("working out what findings propose ended early")
+    else:
+        log.info("%s proposals can be approved", count)
+
+
+def _ask_all() -> int:
+    return current().proposals.ask_all()
+
+
 def _ceilings() -> Iterable[Look]:
     from shared.monitoring.ceilings import ceilings
 
     return ceilings(current().context)
+
+
+def _secrets() -> Iterable[Look]:
+    from shared.monitoring.secrets import Secrets
+
+    return Secrets(current().context).looks()
 
 
 def _readiness() -> Iterable[Look]:
@@ -70,11 +96,29 @@ def _readiness() -> Iterable[Look]:
 
 def _usage() -> Iterable[Look]:
     """What the system tables tell, where a warehouse is configured to read them."""
-    from shared.monitoring.usage import usage, warehouse_of
+    from shared.monitoring.usage import usage
 
-    settings = current().settings
-    found = warehouse_of(settings.system_tables_warehouse, settings.targets)
+    found = _warehouse()
     if found is None:
         return []
     api = current().context.platforms.workspace(found[0].name)
-    return usage(api, found[1], settings.targets)
+    return usage(api, found[1], current().settings.targets)
+
+
+def _tables() -> Iterable[Look]:
+    """The sizes of tables, by the same warehouse."""
+    from shared.monitoring.tables import Tables
+
+    found, parts = _warehouse(), current()
+    if found is None:
+        return []
+    name = found[0].name
+    api = parts.context.platforms.workspace(name)
+    return Tables(parts.documents, parts.clock).look(name, api, found[1])
+
+
+def _warehouse() -> tuple[Workspace, str] | None:
+    from shared.monitoring.usage import warehouse_of
+
+    settings = current().settings
+    return warehouse_of(settings.system_tables_warehouse, settings.targets)

@@ -12,6 +12,7 @@ from sandbox.logic.api import LogicApi
 from sandbox.logic.playbooks import Playbooks
 from sandbox.request_log import RequestLog
 from sandbox.sink import Sinks
+from sandbox.vault.api import Vault, VaultApi
 from sandbox.wire import Route
 
 DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - a made-up token for a made-up workspace
@@ -34,6 +35,7 @@ class World:
         self.factories = Factories(self.timeline, ids, self.access)
         self.playbooks = Playbooks(self.factories, self.workspace.runs, self.timeline, ids)
         self.packages = Packages()
+        self.vault = Vault()
         self.sinks = Sinks()
         self.faults = Faults()
         self.log = RequestLog()
@@ -44,5 +46,6 @@ class World:
             *FactoriesApi(self.factories).routes(),
             *LogicApi(self.playbooks).routes(),
             *PackagesApi(self.packages).routes(),
+            *VaultApi(self.vault).routes(),
             *self.sinks.routes(),
         ]

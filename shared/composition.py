@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from shared.catalog.loader import Catalog
     from shared.healing.context import Context
+    from shared.healing.proposals import Proposals
     from shared.ledger.alerts import Alerts
     from shared.ledger.documents import Documents
     from shared.ledger.findings import Findings
@@ -148,6 +149,13 @@ class Composition:
             self.clock,
             settings.public_url,
         )
+
+    @cached_property
+    def proposals(self) -> Proposals:
+        """What findings propose: asked, approved, made."""
+        from shared.healing.proposals import Proposals
+
+        return Proposals(self.context, self.findings)
 
     @cached_property
     def pipelines(self) -> Pipelines:

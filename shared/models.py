@@ -100,6 +100,8 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
             ended = iso(from_millis(int(self.occurrence))) if self.occurrence.isdigit() else "now"
             what = f" {_library_name(self.library)} on" if self.library else ""
             return f"{self.kind.value}{what} {self.name or self.resource} (as of {ended})"
+        if self.kind is FailureKind.PROPOSAL:
+            return f"change of {self.resource}"
         return f"{self.kind.replace('_', ' ')} {self.name or self.resource} ({self.occurrence})"
 
 

@@ -76,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True):
     source_storage_account_url: str
     channels: tuple[routing.Channel, ...]
     notification_loopback: bool  # channels may be on this machine
+    key_vault_urls: tuple[str, ...]  # vaults whose secrets are looked at as a whole
     system_tables_warehouse: str  # `<workspace>/<id>`, or the id on the first workspace
     insights_connection: str  # Application Insights; empty: nothing is sent there
     otlp_endpoint: str  # an OTLP receiver over HTTP; empty: nothing is sent there
@@ -158,6 +159,7 @@ def load(env: Mapping[str, str]) -> Settings:
         source_storage_account_url=_endpoint(env, "SOURCE_STORAGE_ACCOUNT_URL"),
         channels=routing.channels(env.get(routing.SETTING, ""), allow_loopback=loopback),
         notification_loopback=loopback,
+        key_vault_urls=_vaults(env),
         system_tables_warehouse=_warehouse(env, targets),
         insights_connection=env.get("APPLICATIONINSIGHTS_CONNECTION_STRING", ""),
         otlp_endpoint=_endpoint(env, "OTEL_EXPORTER_OTLP_ENDPOINT"),
@@ -228,6 +230,11 @@ def _app_service_auth(env: Mapping[str, str]) -> dict[str, frozenset[Scope]]:
 def _endpoint(env: Mapping[str, str], name: str) -> str:
     url = env.get(name, "")
     return check_endpoint(name, url) if url else ""
+
+
+def _vaults(env: Mapping[str, str]) -> tuple[str, ...]:
+    listed = (url.strip() for url in env.get("KEY_VAULT_URLS", "").split(","))
+    return tuple(check_endpoint("KEY_VAULT_URLS", url) for url in listed if url)
 
 
 def _warehouse(env: Mapping[str, str], targets: Targets) -> str:

@@ -14,6 +14,7 @@ class FailureKind(StrEnum):
     LIBRARY = "library"  # a library on a cluster
     UPDATE = "update"  # a DLT (Lakeflow declarative pipeline) update
     STORM = "storm"  # many failures of one kind: the platform's trouble
+    PROPOSAL = "proposal"  # nothing failed: a change that a finding proposes and a person approved
 
 
 class Condition(StrEnum):
@@ -192,6 +193,9 @@ class Action(StrEnum):
     APPROVAL_GIVEN = "Approval Given"
     APPROVAL_REFUSED = "Approval Refused"
     APPROVAL_EXPIRED = "Approval Expired"
+    FINDING_SILENCED = "Finding Silenced"
+    SILENCE_ENDED = "Finding Silence Ended"
+    CHANGE_TAKEN_BACK = "Approved Change Taken Back"
     PAUSED = "Automation Paused"
     UNPAUSED = "Automation Resumed"
     BREAKER_OPENED = "Circuit Breaker Opened"

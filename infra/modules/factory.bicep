@@ -27,6 +27,7 @@ var runActions = [
   'Microsoft.DataFactory/factories/pipelineruns/activityruns/read'
   'Microsoft.DataFactory/factories/integrationruntimes/read'
   'Microsoft.DataFactory/factories/integrationruntimes/getstatus/read'
+  'Microsoft.DataFactory/factories/linkedServices/read'
 ]
 var triggerActions = [
   'Microsoft.DataFactory/factories/triggers/triggerruns/rerun/action'
@@ -40,7 +41,7 @@ resource runRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(factory.id, 'lakemend-runs')
   properties: {
     roleName: 'Lakemend runs of ${factoryName} (${uniqueString(factory.id)})'
-    description: 'Reads pipelines, their runs and integration runtimes, and starts pipeline runs; changes no pipeline.'
+    description: 'Reads pipelines, runs, runtimes and linked services, starts pipeline runs; changes no pipeline.'
     type: 'CustomRole'
     assignableScopes: [
       resourceGroup().id

@@ -129,6 +129,7 @@ var settings = {
   MAX_ALERT_BYTES: '1048576'
   SWEEP_LOOKBACK_MINUTES: string(sweepLookbackMinutes)
   SYSTEM_TABLES_WAREHOUSE_ID: systemTablesWarehouseId
+  KEY_VAULT_URLS: 'https://${vaultName}${environment().suffixes.keyvaultDns}'
   PYTHON_THREADPOOL_THREAD_COUNT: '16'
   APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
 }

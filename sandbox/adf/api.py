@@ -43,6 +43,7 @@ class FactoriesApi:
             self._route("GET", trigger, self._trigger),
             self._route("GET", FACTORY + "/integrationRuntimes", self._runtimes),
             self._route("POST", runtime + "/getStatus", self._runtime_status),
+            self._route("GET", FACTORY + "/linkedservices", self._linked_services),
             self._route("POST", FACTORY + "/queryTriggerRuns", self._query_triggers),
             self._route("POST", trigger + "/triggerRuns/{fired}/rerun", self._rerun_trigger),
             self._route("POST", trigger + "/triggerRuns/{fired}/cancel", self._cancel_trigger),
@@ -144,6 +145,11 @@ class FactoriesApi:
         if runtime is None:
             raise entity_unknown("integrationRuntime", name)
         return views.runtime_status_view(factory, runtime)
+
+    def _linked_services(self, call: Call) -> Json:
+        factory = self._factory(call)
+        services = factory.linked_services
+        return {"value": [views.linked_service_view(factory, *one) for one in services.items()]}
 
     def _cancel(self, call: Call) -> Json:
         factory = self._factory(call)

@@ -130,6 +130,7 @@ class Factory:
     triggers: dict[str, TriggerDefinition] = field(default_factory=dict)
     trigger_runs: dict[str, TriggerRun] = field(default_factory=dict)
     runtimes: dict[str, IntegrationRuntime] = field(default_factory=dict)
+    linked_services: dict[str, Json] = field(default_factory=dict)  # their properties, by name
 
     @property
     def resource_id(self) -> str:

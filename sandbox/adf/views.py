@@ -87,6 +87,17 @@ def runtime_view(factory: Factory, runtime: IntegrationRuntime) -> Json:
     }
 
 
+def linked_service_view(factory: Factory, name: str, properties: Json) -> Json:
+    """Write a linked service."""
+    return {
+        "id": f"{factory.resource_id}/linkedservices/{name}",
+        "name": name,
+        "type": "Microsoft.DataFactory/factories/linkedservices",
+        "etag": "sandbox",
+        "properties": properties,
+    }
+
+
 def runtime_status_view(factory: Factory, runtime: IntegrationRuntime) -> Json:
     """Write how an integration runtime is; only a self-hosted one has nodes."""
     properties: Json = {

@@ -31,6 +31,7 @@ class AdfControl:
             route("POST", "/_sandbox/adf/outcomes", self._outcomes),
             route("POST", "/_sandbox/adf/paging", self._paging),
             route("POST", "/_sandbox/adf/integration-runtimes", self._runtime),
+            route("POST", "/_sandbox/adf/linked-services", self._linked_service),
         ]
 
     def _factory(self, call: Call) -> Json:
@@ -70,6 +71,12 @@ class AdfControl:
             body.get("nodes", []),
         )
         self._factories.named(body["factory"]).runtimes[runtime.name.lower()] = runtime
+        return {}
+
+    def _linked_service(self, call: Call) -> Json:
+        body = call.body
+        factory = self._factories.named(body["factory"])
+        factory.linked_services[body["name"]] = body["properties"]
         return {}
 
     def _outcomes(self, call: Call) -> Json:

@@ -16,5 +16,5 @@ def control_routes(world: World) -> list[Route]:
         *AdfControl(world.factories, world.timeline).routes(),
         *DatabricksControl(world.workspace, world.timeline).routes(),
         *SqlControl(world.workspace.statements, world.workspace.tables).routes(),
-        *ServicesControl(world.playbooks, world.packages).routes(),
+        *ServicesControl(world.playbooks, world.packages, world.vault).routes(),
     ]

@@ -39,6 +39,7 @@ ACTIONS = {
     "playbook": "retry_with_backoff",
 }
 UNKNOWN = "Unknown"
+PROPOSED = "ProposedChange"  # no error: what an approved proposal is decided as
 CANCELLED = "Cancelled"
 
 
@@ -189,7 +190,19 @@ class Catalog(msgspec.Struct, frozen=True):
 
     def spec(self, error_type: str) -> ErrorSpec:
         """The row of `error_type`, or of Unknown where the catalog has none by that name."""
+        if error_type == PROPOSED:
+            return _PROPOSED
         return self.error_types.get(error_type, self.error_types[UNKNOWN])
+
+
+_PROPOSED = ErrorSpec(
+    title="A change that a finding proposes",
+    category="capacity",
+    transient=False,
+    risk="medium",
+    remedies=(),
+    guidance=("Look at the finding and make the change by hand, or silence it.",),
+)
 
 
 def load(path: Path, remedies: frozenset[str]) -> Catalog:

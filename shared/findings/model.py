@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from shared.ledger.tables import digest
+from shared.models import Question
 from shared.notify.model import Severity
 
 MAX_TEXT = 1000
@@ -19,22 +20,27 @@ class FindingKind(StrEnum):
 
     SLOW_RUN = "slow_run"
     STUCK_RUN = "stuck_run"
+    SLOW_ACTIVITY = "slow_activity"
     ERROR_RATE = "error_rate"
     MISSING_RUNS = "missing_runs"
     QUEUE_GROWING = "queue_growing"
     RETRIES_PILING_UP = "retries_piling_up"
     QUALITY_FALLING = "quality_falling"
+    THROUGHPUT_FALLING = "throughput_falling"
     CLUSTER_DOWN = "cluster_down"
     RUNTIME_OFFLINE = "runtime_offline"
     NOT_READY = "not_ready"
     DRIFT = "drift"
     CREDENTIAL_EXPIRES = "credential_expires"
+    SECRET_EXPIRES = "secret_expires"  # noqa: S105 - a kind, no secret
+    RUNTIME_EXPIRES = "runtime_expires"
     RATE_LIMITED = "rate_limited"
     QUOTA_NEARLY_USED = "quota_nearly_used"
     MEMORY_HIGH = "memory_high"
     CPU_HIGH = "cpu_high"
     COST_RISING = "cost_rising"
     DISK_FILLING = "disk_filling"
+    TABLE_GROWING = "table_growing"
 
 
 # Findings whose evidence is a list of faults: another fault is news.
@@ -102,6 +108,9 @@ class Finding(msgspec.Struct, omit_defaults=True):
     times: int = 1
     resolved_at: datetime | None = None
     silence: Silence | None = None
+    question: Question | None = None  # whether to make the change that it proposes
+    incident_id: str = ""  # of the approved change, and of the way back
+    reversal_id: str = ""
 
     def state(self, now: datetime) -> FindingState:
         """Where it stands; a silence ends by itself."""
@@ -143,7 +152,8 @@ def refreshed(finding: Finding, seen: Seen, now: datetime) -> Finding:
     """A finding that still stands, as it is seen now."""
     fresh = opened(seen, now, None)
     fresh.first_seen, fresh.times = finding.first_seen, finding.times
-    fresh.silence = finding.silence
+    fresh.silence, fresh.question = finding.silence, finding.question
+    fresh.incident_id, fresh.reversal_id = finding.incident_id, finding.reversal_id
     return fresh
 
 

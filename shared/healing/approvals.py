@@ -74,11 +74,7 @@ def answer(context: Context, incident_id: str, given: Answer) -> Incident:
 
     def change(fresh: Incident) -> None:
         nonlocal refused
-        refused = _objection(fresh, given, now)
-        if refused or fresh.question is None:
-            return
-        fresh.question.approved, fresh.question.answered_by = given.approve, given.by
-        fresh.question.answered_at, fresh.question.note = now, given.note
+        refused = take(fresh.question, given, now, over=fresh.state.closed)
 
     incident = context.incidents.change(incident_id, change)
     if refused:
@@ -104,14 +100,26 @@ def note_answer(context: Context, incident: Incident) -> Incident:
     return context.record(incident.incident_id, [entry])
 
 
-def _objection(incident: Incident, given: Answer, now: datetime) -> str:
-    question = incident.question
-    if question is None or question.question_id != given.question_id:
+def take(question: Question | None, given: Answer, now: datetime, *, over: bool) -> str:
+    """Write an answer into its question; what speaks against it if it does not count.
+
+    `over`: what it was asked for has ended meanwhile.
+    """
+    refused = objection(question, given.question_id, now, over=over)
+    if not refused and question is not None:
+        question.approved, question.answered_by = given.approve, given.by
+        question.answered_at, question.note = now, given.note
+    return refused
+
+
+def objection(question: Question | None, question_id: str, now: datetime, *, over: bool) -> str:
+    """Why this question cannot be answered now, empty if it can."""
+    if question is None or question.question_id != question_id:
         return "this question is not open: what would be done has changed, or was never asked for"
     if question.answered_by:
         said = "approved" if question.approved else "refused"
         return f"{question.answered_by} has {said} it already"
-    if now >= question.expires_at or incident.state.closed:
+    if now >= question.expires_at or over:
         return "this question has expired"
     return ""
 

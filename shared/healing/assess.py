@@ -6,11 +6,13 @@ import re
 from contextlib import suppress
 from datetime import datetime
 
+from msgspec.json import encode
 from msgspec.structs import replace
 
 from shared.catalog.loader import NEVER_AUTOMATED, RemedySpec
 from shared.clock import iso
 from shared.errors import NothingChanged
+from shared.healing import changes
 from shared.healing.context import Context, next_key, usage_of, work_of
 from shared.healing.costs import cost_of
 from shared.healing.storming import admit, leave, note_failure
@@ -24,7 +26,7 @@ from shared.policy.storms import FREE, Admission
 from shared.remedies.base import Case, Plan, Refusal
 from shared.remedies.playbook import playbook_for
 from shared.remedies.registry import REMEDIES
-from shared.vocabulary import DecisionKind, Mode, RunState
+from shared.vocabulary import DecisionKind, FailureKind, Mode, RunState
 
 
 class Assessment:
@@ -62,18 +64,15 @@ def assess(context: Context, incident: Incident) -> Assessment:
     Raises:
         NothingChanged: a platform could not be asked.
     """
-    evidence = context.gatherer.gather(incident.failure, incident.run_id, incident.members)
-    lines = [_clean(context, line) for line in evidence.lines]
-    # What the alert said counts only where the platform says nothing: it knows better.
-    if not lines and not incident.attempts:
-        lines = [_clean(context, line) for line in incident.hints]
-    diagnosis = context.classifier.classify(lines)
-    evidence.retry_after = evidence.retry_after or _told_to_wait(diagnosis)
-    _look_up(context, incident, evidence)
+    proposed = incident.failure.kind is FailureKind.PROPOSAL
+    look = changes.look if proposed else _examine
+    evidence, diagnosis = look(context, incident)
     plans, options = _options(context, incident, evidence, diagnosis)
     situation = _situation(context, incident, evidence, diagnosis, options)
     decision = decide(situation)
     admission = FREE
+    if proposed:  # nothing failed that could belong to a storm
+        return Assessment(evidence, diagnosis, decision, plans, situation, admission)
     if decision.kind in {DecisionKind.ACT, DecisionKind.ASK}:
         note_failure(context, incident, diagnosis.error_type)
         asks = decision.kind is DecisionKind.ASK
@@ -89,6 +88,18 @@ def assess(context: Context, incident: Incident) -> Assessment:
         )
         decision = decide(situation)
     return Assessment(evidence, diagnosis, decision, plans, situation, admission)
+
+
+def _examine(context: Context, incident: Incident) -> tuple[Evidence, Diagnosis]:
+    evidence = context.gatherer.gather(incident.failure, incident.run_id, incident.members)
+    lines = [_clean(context, line) for line in evidence.lines]
+    # What the alert said counts only where the platform says nothing: it knows better.
+    if not lines and not incident.attempts:
+        lines = [_clean(context, line) for line in incident.hints]
+    diagnosis = context.classifier.classify(lines)
+    evidence.retry_after = evidence.retry_after or _told_to_wait(diagnosis)
+    _look_up(context, incident, evidence)
+    return evidence, diagnosis
 
 
 def _look_up(context: Context, incident: Incident, evidence: Evidence) -> None:
@@ -129,13 +140,19 @@ def _options(
     case = context.case(incident, evidence, diagnosis.error_type)
     for spec in _remedies(context, case, diagnosis):
         tries = sum(_same(attempt, diagnosis, spec.remedy) for attempt in incident.attempts)
-        plan = REMEDIES[spec.remedy].plan(case, incident.attempts)
+        plan = _plan(case, spec.remedy, incident)
         if isinstance(plan, Refusal):
             options.append(Option(spec, tries, plan.reason, plan.busy))
             continue
         plans[spec.remedy] = plan
         options.append(_option(context, incident, diagnosis, case, spec, plan, tries))
     return plans, tuple(options)
+
+
+def _plan(case: Case, remedy: str, incident: Incident) -> Plan | Refusal:
+    if incident.failure.kind is FailureKind.PROPOSAL:
+        return changes.plan(case, incident, remedy)
+    return REMEDIES[remedy].plan(case, incident.attempts)
 
 
 def _option(  # noqa: PLR0913, PLR0917 - what makes an option
@@ -185,23 +202,27 @@ REMEDY_RISKS = {
 def action_of(incident: Incident, error_type: str, remedy: str, plan: Plan) -> str:
     """A digest of exactly what would be done: an approval is bound to it."""
     loans = [loan.summary for loan in plan.loans]
+    # Of a change that stays, every value from before and after counts.
+    loans += [encode(back, order="sorted").decode() for back in changes.ways_back(plan.memo)]
     parts = [incident.failure.key, incident.run_id, error_type, remedy, plan.summary]
     return digest("\n".join([*parts, *plan.phases, *loans]))
 
 
 def _remedies(context: Context, case: Case, diagnosis: Diagnosis) -> list[RemedySpec]:
     """The remedies of an error type: the one that fits best first, or a playbook for them all."""
+    if case.failure.kind is FailureKind.PROPOSAL:
+        return [replace(_ONCE, remedy=diagnosis.prefer)]
     automated = diagnosis.error_type not in NEVER_AUTOMATED and not diagnosis.hands_off
     listed = context.catalog.remedies(
         diagnosis.error_type, diagnosis.prefer, hands_off=diagnosis.hands_off
     )
     if automated and playbook_for(case):
-        first = listed[0] if listed else _PLAYBOOK
+        first = listed[0] if listed else _ONCE
         return [replace(first, remedy="playbook", honor_retry_after=False)]
     return listed
 
 
-_PLAYBOOK = RemedySpec("playbook", attempts=1, backoff=(0.0,))
+_ONCE = RemedySpec("playbook", attempts=1, backoff=(0.0,))
 
 
 def _same(attempt: Attempt, diagnosis: Diagnosis, remedy: str) -> bool:
@@ -227,6 +248,7 @@ def _situation(
     opened = (now - incident.opened_at).total_seconds()
     ceiling = policy.cost.usd_per_day
     question = incident.question
+    proposed = incident.failure.kind is FailureKind.PROPOSAL
     return Situation(
         paused=context.paused(),
         mode=policy.mode,
@@ -234,8 +256,8 @@ def _situation(
         out_of_scope=scope.in_scope(policy, work),
         window=f"maintenance window {window.name} until {iso(ends)}" if window else "",
         window_left=(ends - now).total_seconds(),
-        grace_left=policy.grace - opened,
-        rerunnable=scope.rerunnable(policy, work),
+        grace_left=0.0 if proposed else policy.grace - opened,
+        rerunnable=True if proposed else scope.rerunnable(policy, work),  # nothing is run twice
         permits=policy.permits.pilot if policy.mode is Mode.PILOT else policy.permits.production,
         storm="",
         storm_over=False,

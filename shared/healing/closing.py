@@ -129,7 +129,8 @@ def _write(context: Context, incident: Incident, position: int, outcome: Return)
         mine.looks += 1
         mine.tries += not outcome.waits
         mine.settled = outcome.settled or gave_up
-        mine.note = (outcome.note or "it did not take effect") if gave_up else ""
+        left = gave_up or (outcome.settled and fresh.failure.kind is FailureKind.PROPOSAL)
+        mine.note = (outcome.note or ("it did not take effect" if gave_up else "")) if left else ""
 
     context.record(incident.incident_id, entries, change)
 

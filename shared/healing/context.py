@@ -36,7 +36,7 @@ from shared.redaction import Redactor
 from shared.remedies.base import Case, Plan
 from shared.remedies.registry import Phases
 from shared.settings import Settings
-from shared.vocabulary import Action
+from shared.vocabulary import Action, FailureKind
 
 if TYPE_CHECKING:
     from shared.monitoring.selftest import SelfTests
@@ -185,13 +185,17 @@ def find(context: Context, incident_id: str) -> Incident | None:
 def work_of(context: Context, incident: Incident) -> Work:
     """The failed work, as policy selects it."""
     failure = incident.failure
+    kind, resource = failure.kind, failure.resource
+    if kind is FailureKind.PROPOSAL:  # policy speaks of what would be changed
+        what, _, resource = resource.partition(" ")
+        kind = FailureKind.JOB_RUN if what == "job" else FailureKind.CLUSTER
     target = context.settings.targets.by_name(failure.target)
     return Work(
         target=failure.target,
         environment=context.environment(failure.target),
         tags={**(target.tags if target else {}), **(incident.tags or {})},
-        kind=failure.kind,
-        resource=failure.resource,
+        kind=kind,
+        resource=resource,
         name=failure.name,
     )
 

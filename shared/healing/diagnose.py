@@ -173,7 +173,7 @@ def _diagnosed(context: Context, incident: Incident, found: Assessment) -> Audit
     diagnosis = found.diagnosis
     title = context.catalog.spec(diagnosis.error_type).title
     line = next((line for line in diagnosis.lines if line.message), None)
-    who = "The alert" if line is not None and line.source == "alert" else "The platform"
+    who = _SOURCES.get(line.source if line is not None else "", "The platform")
     said = " ".join(line.message.split()) if line is not None else ""
     words = f"{diagnosis.error_type}: {title.lower()} ({diagnosis.confidence:.0%} sure)"
     return context.entry(
@@ -188,6 +188,9 @@ def _diagnosed(context: Context, incident: Incident, found: Assessment) -> Audit
             "run_id": found.evidence.run_id,
         },
     )
+
+
+_SOURCES = {"alert": "The alert", "finding": "The finding"}
 
 
 def _decided(context: Context, incident: Incident, found: Assessment) -> list[AuditEntry]:

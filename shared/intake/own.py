@@ -143,7 +143,10 @@ def _ours(failure: OwnFailure, targets: Targets) -> str:
 
 
 def _subject(failure: OwnFailure, at: Node, target: str) -> Subject:
-    fields = _FIELDS[failure.kind](at)
+    read = _FIELDS.get(failure.kind)
+    if read is None:
+        raise InputError(f"{at.path}.kind", f"expected one of {', '.join(_FIELDS)}")
+    fields = read(at)
     library = at.get("library")
     return Subject(
         kind=failure.kind,

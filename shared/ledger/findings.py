@@ -124,16 +124,14 @@ class Findings:
         more = rows[limit - 1]["RowKey"] if len(rows) > limit else ""
         return FindingPage([_decoded(row) for row in rows[:limit]], more)
 
-    def purge(self, before: datetime) -> int:
-        """Forget what was resolved before a moment; counts it."""
+    def purge(self, before: datetime) -> Iterator[str]:
+        """Forget what was resolved before a moment; yields the id of each."""
         low = f"{_PAST}{_FAR - int(before.timestamp() * 1000):015d}"
-        count = 0
         for row in list(self._table.range(_PARTITION, low, _PAST + _END)):
             identity = row["RowKey"].rpartition("-")[2]
             gone = [("delete", _key(row["RowKey"])), ("delete", _key(_LAST + identity))]
             self._table.transact(gone)
-            count += 1
-        return count
+            yield identity
 
     def _row(self, finding_id: str) -> Entity | None:
         row = self._table.get(_PARTITION, _OPEN + finding_id)

@@ -95,6 +95,8 @@ class Incidents:
         The index of open ones comes last: if we die before it, `settle` makes up for the rest.
         """
         after = fact_of(incident)
+        if after is None and incident.state.closed:  # it counts for nothing
+            self._table.delete(_OPEN, incident.incident_id)
         if after is None or after == before:
             return
         first = before is None

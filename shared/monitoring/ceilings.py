@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from shared.clock import from_millis, iso
+from shared.clock import from_iso, from_millis, iso
 from shared.errors import ConfigurationError, NothingChanged
 from shared.findings.model import FindingKind, Seen
 from shared.healing.context import Context
@@ -45,6 +45,8 @@ def ceilings(context: Context) -> Iterator[Look]:
         parts: dict[FindingKind, Part] = {FindingKind.CREDENTIAL_EXPIRES: _credentials}
         if isinstance(target, Workspace):
             parts[FindingKind.QUOTA_NEARLY_USED] = _quota
+        else:
+            parts[FindingKind.RUNTIME_EXPIRES] = _runtimes
         for kind, part in parts.items():
             look = _safely(context, target, kind, part)
             if look is not None:
@@ -78,6 +80,42 @@ def _credentials(context: Context, target: Target) -> tuple[Seen, ...]:
     return (*own, *access_tokens(target.name, listed, now))
 
 
+def _runtimes(context: Context, target: Target) -> tuple[Seen, ...]:
+    """The nodes of self-hosted integration runtimes whose software runs out."""
+    factory, now = target.name, context.clock.now()
+    client = context.platforms.factory(factory)
+    found: list[Seen] = []
+    for listed in client.integration_runtimes():
+        if (listed.get("properties") or {}).get("type") == "SelfHosted":
+            name = str(listed.get("name"))
+            found += runtime_nodes(factory, name, client.runtime_status(name), now)
+    return tuple(found)
+
+
+def runtime_nodes(factory: str, name: str, status: Row, now: datetime) -> tuple[Seen, ...]:
+    """The nodes of one runtime, by the `expiryTime` that each tells."""
+    nodes = (status.get("typeProperties") or status).get("nodes") or []
+    found: list[Seen] = []
+    for node in nodes:
+        ends = _moment(str(node.get("expiryTime") or ""))
+        if ends is not None:
+            machine = str(node.get("nodeName"))
+            what = f"the version of integration runtime {name} on {machine}"
+            found += ending(factory, f"{name}/{machine}", what, ends, now)
+    return tuple(msgspec.structs.replace(s, kind=_VERSION, proposal=_UPDATE) for s in found)
+
+
+_VERSION, _UPDATE = FindingKind.RUNTIME_EXPIRES, "update the runtime on its machine"
+
+
+def _moment(text: str) -> datetime | None:
+    """A time as Data Factory writes it, None for what is none."""
+    try:
+        return from_iso(text)
+    except ValueError:
+        return None
+
+
 def own_token(target: str, setting: str, configured: str, now: datetime) -> tuple[Seen, ...]:
     """A configured token that tells when it ends; one in a file is renewed by somebody else.
 
@@ -89,7 +127,7 @@ def own_token(target: str, setting: str, configured: str, now: datetime) -> tupl
         return ()
     if configured.startswith(TOKEN_FILE) and ends > now:
         return ()
-    return _ending(target, setting, f"the token in {setting}", ends, now)
+    return ending(target, setting, f"the token in {setting}", ends, now)
 
 
 def access_tokens(target: str, listed: Iterable[Row], now: datetime) -> tuple[Seen, ...]:
@@ -101,13 +139,14 @@ def access_tokens(target: str, listed: Iterable[Row], now: datetime) -> tuple[Se
             continue
         identity = str(token.get("token_id") or "")
         what = f"the access token {str(token.get('comment') or '').strip() or identity[:8]}"
-        found += _ending(target, f"token {identity[:16]}", what, from_millis(millis), now)
+        found += ending(target, f"token {identity[:16]}", what, from_millis(millis), now)
     return tuple(found)
 
 
-def _ending(
+def ending(
     target: str, resource: str, what: str, ends: datetime, now: datetime
 ) -> tuple[Seen, ...]:
+    """What ends within two weeks."""
     if ends - now > _SOON:
         return ()
     severity = Severity.CRITICAL if ends - now <= _VERY_SOON else Severity.WARNING

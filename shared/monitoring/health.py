@@ -24,6 +24,7 @@ from shared.intake.shapes import fingerprint
 from shared.ledger.documents import Documents
 from shared.models import Alert, ClusterFacts, Failure, Subject
 from shared.monitoring import judging, paces
+from shared.monitoring.activities import Activities
 from shared.monitoring.feed import (
     Feed,
     Run,
@@ -36,7 +37,6 @@ from shared.monitoring.lookback import LookBacks, Window
 from shared.monitoring.noting import Look
 from shared.monitoring.paces import Paces
 from shared.monitoring.quality import Quality
-from shared.platforms.data_factory import FactoryClient
 from shared.targets import DataFactory, Target
 from shared.vocabulary import Condition, FailureKind, RunState
 
@@ -45,8 +45,9 @@ log = logging.getLogger("lakemend.sweeps")
 Row = dict[str, Any]
 
 _WANTED_ENDS = facts.PLANNED_ENDS | {"USER_REQUEST"}
+_OF_UPDATES = frozenset({FindingKind.QUALITY_FALLING, FindingKind.THROUGHPUT_FALLING})
+_ACTIVITIES = frozenset({FindingKind.SLOW_ACTIVITY})
 _RUNS, _UPDATES = "runs", "updates"
-_MARGIN = timedelta(minutes=10)
 
 
 class Swept(msgspec.Struct):
@@ -71,6 +72,7 @@ class Health:
         self._look_backs = LookBacks(documents, context.clock, minutes)
         self._paces = Paces(documents, context.clock)
         self._quality = Quality(documents)
+        self._documents = documents
 
     def sweep(self) -> Iterator[Swept]:
         """One target after the other.
@@ -104,8 +106,13 @@ class Health:
         feed = factory_feed(client, window)
         alerts = list(_failed_pipelines(context, target, feed))
         ask = paces.of_factory(client, context.clock.now())
-        seen = [_with_activity(context, client, s, feed) for s in self._judged(target, feed, ask)]
-        looks = [Look(target, judging.RUN_KINDS, tuple(seen)), *_runtimes(context, target)]
+        tracks = self._paces.extended(target, feed, ask)
+        activities = Activities(client, self._documents, context.clock)
+        runs = judging.judged(target, feed, tracks, context.clock.now())
+        seen = [activities.explained(one, feed) for one in runs]
+        slow = activities.slow(target, feed, tracks, ask)
+        looks = [Look(target, judging.RUN_KINDS, tuple(seen)), Look(target, _ACTIVITIES, slow)]
+        looks += _runtimes(context, target)
         # Which runs are under way need not be kept: what changes, the factory lists by that time.
         return Swept(target, alerts, looks, [(window, {})])
 
@@ -128,7 +135,7 @@ class Health:
         looks = [
             Look(target, judging.RUN_KINDS, tuple(seen)),
             Look(target, frozenset({FindingKind.CLUSTER_DOWN}), tuple(down)),
-            Look(target, frozenset({FindingKind.QUALITY_FALLING}), tuple(failing)),
+            Look(target, _OF_UPDATES, tuple(failing)),
         ]
         windows = [(window, feed.under_way), (updates, refreshed.under_way)]
         return Swept(target, alerts, looks, windows)
@@ -136,20 +143,6 @@ class Health:
     def _judged(self, target: str, feed: Feed, ask: Callable[[Run], list[Run]]) -> list[Seen]:
         tracks = self._paces.extended(target, feed, ask)
         return judging.judged(target, feed, tracks, self._context.clock.now())
-
-
-def _with_activity(context: Context, client: FactoryClient, seen: Seen, feed: Feed) -> Seen:
-    """What a slow run is at: the activity that has been under way longest."""
-    runs = [run for run in feed.active if run.run_id == seen.run_id]
-    if not runs:
-        return seen
-    started, now = runs[0].started, context.clock.now()
-    try:
-        rows = client.activities(seen.run_id, started - _MARGIN, now + _MARGIN)
-    except NothingChanged:  # it says enough without
-        return seen
-    line = judging.longest_activity(rows)
-    return msgspec.structs.replace(seen, evidence=(*seen.evidence, *line))
 
 
 def _runtimes(context: Context, target: str) -> list[Look]:

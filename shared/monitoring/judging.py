@@ -65,7 +65,7 @@ def _under_way(target: str, run: Run, known: Usual, took: float) -> Seen:
         run.name,
         Severity.CRITICAL if stuck else Severity.WARNING,
         f"{run.name} {said}: run {run.run_id} has been under way {_than(known)}",
-        (*_measure(known), f"run {run.run_id} began {iso(run.started)}", *_longest_task(run)),
+        (*measure(known), f"run {run.run_id} began {iso(run.started)}", *_longest_task(run)),
         proposal,
         "rerun" if stuck else _remedy(run.kind),
         run.run_id,
@@ -83,7 +83,8 @@ def _than(known: Usual) -> str:
     return f"longer than {span(known.limit)}, usual is {span(known.median)}"
 
 
-def _measure(known: Usual) -> tuple[str, ...]:
+def measure(known: Usual) -> tuple[str, ...]:
+    """What slow is measured against, in words."""
     spread = f"median {known.median:.0f} s, spread (MAD) {known.spread:.0f} s"
     return (f"{spread} over {known.runs} good runs; slow begins at {known.limit:.0f} s",)
 
@@ -127,7 +128,7 @@ def _ended_runs(target: str, tracks: Tracks) -> list[Seen]:
                 name,
                 Severity.WARNING,
                 f"{name} was slow: its last run {took}",
-                (*_measure(known), f"the run took {newest[1]} s and ended {ended}"),
+                (*measure(known), f"the run took {newest[1]} s and ended {ended}"),
                 _PROPOSAL,
             )
         )

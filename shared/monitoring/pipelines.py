@@ -11,13 +11,16 @@ from typing import Any
 import msgspec
 
 from shared.clock import Clock
+from shared.delivery_models import Delivery
 from shared.errors import ConfigurationError, NothingChanged, PlatformMissing
 from shared.findings.model import FindingKind, Seen
 from shared.ledger.documents import Documents
 from shared.monitoring import readiness
 from shared.monitoring.drift import differences
 from shared.monitoring.noting import Look
-from shared.monitoring.readiness import Check, Subject
+from shared.monitoring.readiness import Check
+from shared.monitoring.subject import Subject
+from shared.monitoring.tables import Measured, Tables
 from shared.notify.model import Severity
 from shared.platforms.databricks import WorkspaceApi
 from shared.platforms.directory import Platforms
@@ -100,17 +103,23 @@ class Pipelines:
             found += [_deployed(api, row, jobs) for row in rows]
         return found
 
-    def report(self, deployed: Deployed) -> Report:
-        """Check a pipeline; reads its permissions too."""
+    def report(self, deployed: Deployed, tables: dict[str, Measured] | None = None) -> Report:
+        """Check a pipeline; reads its permissions too.
+
+        `tables` are those of its workspace as far as they are known; read if they are not given.
+        """
+        if tables is None:
+            tables = Tables(self._documents, self._clock).known(deployed.target)
         api = self._platforms.workspace(deployed.target)
         baseline = self.baseline(deployed)
-        drift = _drift(baseline, deployed) if baseline else []
+        drift = tuple(_drift(baseline, deployed)) if baseline else None
         subject = Subject(
             deployed.spec,
             tuple(deployed.jobs.values()),
             deployed.run_as,
             _acl(api, deployed.pipeline_id),
-            tuple(drift),
+            drift,
+            _own_tables(deployed.spec, tables),
         )
         return Report(deployed, readiness.checked(subject), baseline)
 
@@ -123,6 +132,23 @@ class Pipelines:
         """Take a pipeline as it is now for what it should be."""
         return self._keep(deployed, by, replace=True)
 
+    def accept_delivered(self, delivery: Delivery) -> None:
+        """Take the newest delivered stage of a delivery for what its pipeline should be.
+
+        May be repeated: a baseline of the same delivery is left as it is.
+
+        Raises:
+            NothingChanged: a platform could not be asked.
+        """
+        stages = [stage for stage in delivery.stages if stage.delivered_at and stage.pipeline_id]
+        if not stages:
+            return
+        by = f"delivery {delivery.delivery_id}"
+        for deployed in self.named(stages[-1].pipeline_id, stages[-1].workspace):
+            kept = self.baseline(deployed)
+            if kept is None or kept.by != by:
+                self.accept(deployed, by)
+
     def sweep(self) -> Iterator[Look]:
         """Check all pipelines of all workspaces; what is seen first becomes its own baseline."""
         for workspace in self._targets.workspaces:
@@ -134,13 +160,14 @@ class Pipelines:
     def _swept(self, target: str) -> Look:
         api = self._platforms.workspace(target)
         jobs = _jobs_by_pipeline(api)
+        tables = Tables(self._documents, self._clock).known(target)
         seen: list[Seen] = []
         looked: set[str] = set()
         rows = list(api.pipelines())
         for row in rows:
             pipeline_id = str(row.get("pipeline_id"))
             try:
-                seen += self._checked(_deployed(api, row, jobs))
+                seen += self._checked(_deployed(api, row, jobs), tables)
             except PlatformMissing:
                 pass  # deleted since it was listed
             except NothingChanged as error:
@@ -154,10 +181,10 @@ class Pipelines:
         whole = len(looked) == len(rows)
         return Look(target, _KINDS, tuple(seen), None if whole else frozenset(looked))
 
-    def _checked(self, deployed: Deployed) -> list[Seen]:
+    def _checked(self, deployed: Deployed, tables: dict[str, Measured]) -> list[Seen]:
         if self.baseline(deployed) is None:
             self._keep(deployed, "first seen", replace=False)
-        report = self.report(deployed)
+        report = self.report(deployed, tables)
         return [*_not_ready(report), *_drifted(report)]
 
     def _keep(self, deployed: Deployed, by: str, *, replace: bool) -> Baseline:
@@ -199,6 +226,15 @@ def _seen(
 ) -> Seen:
     at = (deployed.target, deployed.pipeline_id, deployed.name)
     return Seen(kind, *at, Severity.WARNING, summary, evidence, proposal)
+
+
+def _own_tables(spec: Row, tables: dict[str, Measured]) -> tuple[tuple[str, Measured], ...]:
+    """The known tables of the schema that a pipeline publishes to."""
+    schema = spec.get("schema") or spec.get("target")
+    if not spec.get("catalog") or not schema:
+        return ()
+    prefix = f"{spec['catalog']}.{schema}.".lower()
+    return tuple((n, t) for n, t in sorted(tables.items()) if n.lower().startswith(prefix))
 
 
 def _drift(baseline: Baseline, deployed: Deployed) -> list[str]:

@@ -1,8 +1,8 @@
-"""The share of records that pass a pipeline's expectations, update by update.
+"""What updates write and how much of it passes the pipeline's expectations, update by update.
 
 An update's figures are read once, when it is seen to have ended: one call for each such pipeline.
 Source of the events: https://learn.microsoft.com/azure/databricks/ldp/observability
-(`details.flow_progress.data_quality.expectations`).
+(`details.flow_progress.data_quality.expectations`, `….metrics.num_output_rows`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Shares(msgspec.Struct, omit_defaults=True):
     name: str = ""
     shares: list[float] = []
     worst: list[str] = []
+    rows: list[int] = []  # written by the last good updates
 
 
 class Book(msgspec.Struct, omit_defaults=True):
@@ -66,7 +67,8 @@ class Quality:
         for name in {digest(identity, 1) for identity in (fresh.keys() | known.keys() - listed)}:
             self._keep(f"{target}|{name}", name, fresh, listed)
         found = {k: v for k, v in (known | fresh).items() if k in listed}
-        return [seen for k, v in found.items() if (seen := fallen(target, k, v))]
+        judged = ((fallen(target, k, v), dwindled(target, k, v)) for k, v in found.items())
+        return [seen for both in judged for seen in both if seen is not None]
 
     def _keep(self, key: str, name: str, fresh: dict[str, Shares], listed: set[str]) -> None:
         def change(book: Book) -> None:
@@ -102,7 +104,24 @@ def _read(api: WorkspaceApi, row: Row, kept: dict[str, Shares]) -> Shares | None
         shares = [*shares, round(passed / total, 4)][-_KEPT:]
     name = str(row.get("name") or identity)
     worst = worst_of(counted) if total else before.worst
-    return Shares(str(newest["update_id"]), name, shares, worst)
+    wrote = written(events, str(newest["update_id"])) if newest["state"] == "COMPLETED" else None
+    rows = before.rows if wrote is None else [*before.rows, wrote][-_KEPT:]
+    return Shares(str(newest["update_id"]), name, shares, worst, rows)
+
+
+def written(events: Iterable[Row], update_id: str) -> int | None:
+    """Rows that the flows of an update wrote; None where it tells none."""
+    counts = [
+        int(metrics["num_output_rows"])
+        for event in events
+        if (event.get("origin") or {}).get("update_id") == update_id
+        and (metrics := _progress(event).get("metrics") or {}).get("num_output_rows") is not None
+    ]
+    return sum(counts) if counts else None
+
+
+def _progress(event: Row) -> Row:
+    return dict((event.get("details") or {}).get("flow_progress") or {})
 
 
 def expectations(events: Iterable[Row], update_id: str) -> dict[str, tuple[int, int]]:
@@ -111,8 +130,7 @@ def expectations(events: Iterable[Row], update_id: str) -> dict[str, tuple[int, 
     for event in events:
         if (event.get("origin") or {}).get("update_id") != update_id:
             continue
-        progress = (event.get("details") or {}).get("flow_progress") or {}
-        for entry in (progress.get("data_quality") or {}).get("expectations") or []:
+        for entry in (_progress(event).get("data_quality") or {}).get("expectations") or []:
             name = f"{entry.get('dataset')}.{entry.get('name')}"
             passed, failed = found.get(name, (0, 0))
             passed += int(entry.get("passed_records") or 0)
@@ -141,3 +159,23 @@ def fallen(target: str, pipeline_id: str, kept: Shares) -> Seen | None:
     help_ = "look at the records that fail: in the source before this update"
     kind, severity = FindingKind.QUALITY_FALLING, Severity.WARNING
     return Seen(kind, target, pipeline_id, name, severity, summary, tuple(kept.worst), help_)
+
+
+def dwindled(target: str, pipeline_id: str, kept: Shares) -> Seen | None:
+    """The last update wrote clearly fewer rows than the ones before."""
+    before, last = kept.rows[:-1], kept.rows[-1:]
+    if len(before) < _ENOUGH:
+        return None
+    usual = median(before)
+    spread = median(abs(count - usual) for count in before)
+    if usual < _FEW or last[0] >= usual - max(_HALF * usual, _SIGMAS * spread):
+        return None
+    name = kept.name or pipeline_id
+    summary = f"{name}: the last update wrote {last[0]} rows, usual is {usual:.0f}"
+    evidence = (f"the updates before wrote {', '.join(map(str, before))}",)
+    help_ = "look whether its source still delivers, and whether a filter has changed"
+    kind, severity = FindingKind.THROUGHPUT_FALLING, Severity.WARNING
+    return Seen(kind, target, pipeline_id, name, severity, summary, evidence, help_)
+
+
+_FEW, _HALF = 1000, 0.5  # rows; a smaller fall is an odd day

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from shared.models import Incident
-from shared.vocabulary import IncidentState
+from shared.vocabulary import FailureKind, IncidentState
 
 _TYPES, _SLOWEST = 10, 3
 
@@ -28,6 +28,7 @@ class Figures(msgspec.Struct, frozen=True):
     slowest: tuple[tuple[str, float], ...] = ()
     cost_usd: float = 0.0
     findings: tuple[tuple[str, int], ...] = ()  # open ones by kind
+    worst: tuple[str, ...] = ()  # what the gravest of them say
 
 
 def figures(incidents: Iterable[Incident], since: datetime, until: datetime) -> Figures:
@@ -35,11 +36,12 @@ def figures(incidents: Iterable[Incident], since: datetime, until: datetime) -> 
 
     The cost is the estimate of the attempts that began in that time, of open incidents too.
     """
-    listed = list(incidents)
+    every = list(incidents)
+    listed = [i for i in every if i.failure.kind is not FailureKind.PROPOSAL]  # nothing had failed
     ended = [i for i in listed if i.closed_at is not None and since <= i.closed_at < until]
     states = Counter(i.state for i in ended)
     types = Counter(i.diagnosis.error_type if i.diagnosis else "not diagnosed" for i in ended)
-    costs = [a.cost_usd for i in listed for a in i.attempts if since <= a.started_at < until]
+    costs = [a.cost_usd for i in every for a in i.attempts if since <= a.started_at < until]
     return Figures(
         since,
         until,

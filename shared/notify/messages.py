@@ -201,6 +201,7 @@ def digest(figures: Figures, url: str = "") -> Message:
         ("Closed", f"{total}: {closed_as}, {rest}"),
         ("Open now", str(figures.open)),
         ("Findings", _counted(figures.findings)),
+        ("Gravest findings", "; ".join(figures.worst)),
         ("By error type", "; ".join(f"{name} {count}" for name, count in figures.by_type)),
         ("Slowest recoveries", "; ".join(f"{w} {_span(s)}" for w, s in figures.slowest)),
         ("Estimated cost", f"{figures.cost_usd:.2f} USD"),

@@ -83,6 +83,11 @@ class FactoryClient:
         listed = self._read(lambda: list(self._client.pipelines.list_by_factory(*self._at)))
         return [str(pipeline.name) for pipeline in listed]
 
+    def linked_services(self) -> list[Row]:
+        """All linked services of the factory, in the API's own names; secrets come back masked."""
+        listed = self._read(lambda: list(self._client.linked_services.list_by_factory(*self._at)))
+        return [dict(service.as_dict()) for service in listed]
+
     def integration_runtimes(self) -> list[Row]:
         """All integration runtimes of the factory, in the API's own names."""
         listed = self._read(
@@ -203,7 +208,7 @@ def connect(
         "credential_scopes": [f"{endpoint}/.default"],
     }
     if token:
-        options["authentication_policy"] = _fixed_token(token)
+        options["authentication_policy"] = fixed_token(token)
     client = DataFactoryManagementClient(
         credential if credential is not None else _NoCredential(),  # type: ignore[arg-type]  # unused with a fixed token
         factory.subscription_id,
@@ -217,7 +222,8 @@ class _NoCredential:
     """Stands where the SDK wants a credential and the fixed token's policy is used instead."""
 
 
-def _fixed_token(token: str) -> Any:  # noqa: ANN401 - a policy class made where its base is imported
+def fixed_token(token: str) -> Any:  # noqa: ANN401 - a policy class made where its base is imported
+    """A policy of azure-core that sends a token as it is."""
     from azure.core.pipeline.policies import SansIOHTTPPolicy
 
     class FixedToken(SansIOHTTPPolicy[Any, Any]):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from shared.clock import Clock
 from shared.errors import ConfigurationError
-from shared.platforms import data_factory, databricks, source_files
+from shared.platforms import data_factory, databricks, key_vault, source_files
 from shared.platforms.data_factory import FactoryClient
 from shared.platforms.databricks import WorkspaceApi
+from shared.platforms.key_vault import KeyVault
 from shared.platforms.package_index import PackageIndex
 from shared.platforms.playbooks import Playbooks
 from shared.platforms.source_files import SourceFiles
@@ -54,6 +56,23 @@ class Platforms:
             return None
         credential = None if connection else self._credential()
         return source_files.connect(connection, url, credential, self._clock)
+
+    def key_vault(self, url: str) -> KeyVault:
+        """A reader of the vault at `url`.
+
+        Raises:
+            ConfigurationError: it is neither configured nor a vault's usual address, or there is no
+                token for it.
+        """
+        listed = url.rstrip("/") in self._settings.key_vault_urls
+        token = read_token(self._settings.azure_access_token)
+        host = urlsplit(url).hostname or ""
+        usual = url.startswith("https://") and host.endswith(key_vault.SUFFIXES)
+        if not listed and (not usual or token):
+            raise ConfigurationError(f"KEY_VAULT_URLS: {host or 'a vault'} is not listed")
+        credential = None if token else self._credential()
+        timeout = self._settings.call_timeout
+        return key_vault.connect(url, token, credential, self._clock, timeout)
 
     def renew(self, target: str) -> bool:
         """Forget a target's client, so that the next one is made with a new token.

@@ -18,6 +18,7 @@ from shared.platforms.databricks import WorkspaceApi
 from shared.platforms.directory import Platforms
 
 ABSENT, PENDING, DONE, FAILED = "absent", "pending", "done", "failed"
+MEMORY, DISK = "memory", "disk"
 # Time limits: compute that must become ready, runs that must end, others that are waited for.
 READY, RUN, WAIT = "ready", "run", "wait"
 
@@ -36,6 +37,7 @@ class Case(msgspec.Struct, frozen=True):
     playbooks: tuple[str, ...] = ()
     max_retries: int = 0
     evidence: Evidence | None = None  # only while planning
+    more: str = ""  # what a new node type must have clearly more of: MEMORY, DISK or nothing
 
 
 class Plan(msgspec.Struct, frozen=True):

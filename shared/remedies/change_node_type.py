@@ -10,6 +10,8 @@ is RUNNING, then the rerun itself. Costs: the difference in price of the nodes.
 
 from __future__ import annotations
 
+import math
+
 from shared.errors import PlatformThrottled
 from shared.models import Attempt, ClusterFacts, Json, Loan, TaskFacts
 from shared.remedies import job_settings
@@ -17,6 +19,7 @@ from shared.remedies.base import (
     ABSENT,
     DONE,
     FAILED,
+    MEMORY,
     PENDING,
     READY,
     Case,
@@ -69,8 +72,28 @@ def next_type(case: Case, current: str, used: set[str], nodes: int) -> str | Non
     if not listed:
         return None
     offered = case.platforms.workspace(compute_target(case)).node_types()
-    fitting = (t for t in listed if t in offered and has_room(offered[t], nodes))
+    present = offered.get(current) or {}
+    roomy = (t for t in listed if t in offered and has_room(offered[t], nodes))
+    fitting = (t for t in roomy if _enough(case.more, offered[t], present))
     return next((t for t in fitting if t not in used), None)
+
+
+def _enough(what: str, wanted: Json, present: Json) -> bool:
+    """Whether a node type has enough more of what is short, as far as the workspace tells."""
+    if not what:
+        return True
+    return _size_of(wanted, what) >= MORE * (_size_of(present, what) or math.inf)
+
+
+MORE = 1.5  # a smaller step would be found short again
+
+
+def _size_of(node_type: Json, what: str) -> float:
+    if what == MEMORY:
+        return float(node_type.get("memory_mb") or 0)
+    disks = node_type.get("node_instance_type") or {}
+    sizes = (disks.get(field) for field in ("local_disk_size_gb", "local_nvme_disk_size_gb"))
+    return float(sum(size or 0 for size in sizes))
 
 
 def has_room(node_type: Json, nodes: int) -> bool:

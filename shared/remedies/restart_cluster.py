@@ -34,7 +34,7 @@ from shared.remedies.base import (
 from shared.remedies.rerun import rerun_locks, rerun_step
 from shared.vocabulary import ComputeKind, FailureKind
 
-_WITHOUT_RUN = frozenset({FailureKind.CLUSTER, FailureKind.LIBRARY})
+_WITHOUT_RUN = frozenset({FailureKind.CLUSTER, FailureKind.LIBRARY, FailureKind.PROPOSAL})
 
 
 class RestartCluster:

@@ -74,8 +74,11 @@ def failure_moment(incident: Incident) -> datetime:
 
 
 def fact_of(incident: Incident) -> Fact | None:
-    """The fact of a closed incident; None while it is open, and for a storm: its members count."""
-    if not incident.state.closed or incident.failure.kind is FailureKind.STORM:
+    """The fact of a closed incident; None while it is open.
+
+    None too for a storm, whose members count, and for an approved proposal: nothing had failed.
+    """
+    if not incident.state.closed or incident.failure.kind in _NO_FAILURE:
         return None
     closed_at = incident.closed_at or incident.opened_at
     decision = incident.decision
@@ -104,7 +107,10 @@ def fact_of(incident: Incident) -> Fact | None:
 def worth_following(incident: Incident) -> bool:
     """Whether others may make it good now that we are done with it."""
     left = incident.state in {IncidentState.ESCALATED, IncidentState.OBSERVED}
-    return left and incident.failure.kind is not FailureKind.STORM
+    return left and incident.failure.kind not in _NO_FAILURE
+
+
+_NO_FAILURE = frozenset({FailureKind.STORM, FailureKind.PROPOSAL})
 
 
 def _end(incident: Incident) -> End:

@@ -15,6 +15,7 @@ from shared.clock import iso
 from shared.errors import InputError
 from shared.findings.model import Finding, FindingKind, FindingState
 from shared.ledger.tables import Condition, Entity
+from shared.models import Incident, Question
 from shared.notify.model import Severity
 from shared.reporting.listing import DEFAULT_LIMIT, MAX_LIMIT, Pairs, single_values, whole
 
@@ -96,6 +97,52 @@ def finding_view(finding: Finding, now: datetime) -> dict[str, Any]:
         "resolved_at": iso(finding.resolved_at) if finding.resolved_at else None,
         "times": finding.times,
         "silence": _silence_view(finding),
+        "question": _question_view(finding.question),
+        "incident_id": finding.incident_id or None,
+    }
+
+
+def _question_view(question: Question | None) -> dict[str, Any] | None:
+    """The change that can be approved, or what was answered."""
+    if question is None:
+        return None
+    said = "approved" if question.approved else "refused"
+    return {
+        "question_id": question.question_id,
+        "summary": question.summary,
+        "why": question.why,
+        "cost_usd": question.cost_usd,
+        "asked_at": iso(question.asked_at),
+        "expires_at": iso(question.expires_at),
+        "otherwise": question.otherwise,
+        "said": said if question.answered_by else None,
+        "answered_by": question.answered_by or None,
+        "answered_at": iso(question.answered_at) if question.answered_at else None,
+        "note": question.note,
+    }
+
+
+def change_view(
+    finding: Finding, made: Incident | None, back: Incident | None
+) -> dict[str, Any] | None:
+    """What became of an approved change, and of taking it back; None where none was approved."""
+    if made is None:
+        return None
+    return {"summary": finding.question.summary if finding.question else "", **_outcome(made)} | {
+        "reversal": _outcome(back) if back else None
+    }
+
+
+def _outcome(incident: Incident) -> dict[str, Any]:
+    decision = incident.decision
+    return {
+        "incident_id": incident.incident_id,
+        "state": incident.state.value,
+        "mode": incident.mode or None,
+        "decision": decision.kind.value if decision else None,
+        "reason": decision.reason.value if decision else None,
+        "outcome": incident.outcome or incident.waiting_for or None,
+        "ended_at": iso(incident.closed_at) if incident.closed_at else None,
     }
 
 

@@ -207,6 +207,8 @@ def test_a_new_finding_is_told_once_and_counted_in_the_digest(start_host: StartH
         return bodies if any("slow_run" in str(b) and "open:" in str(b) for b in bodies) else []
 
     bodies = world.until(told)
+    digest = next(str(b) for b in bodies if "open:" in str(b))
+    assert "Gravest findings" in digest
     about = [b for b in bodies if pipeline in str(b) and "slow run" in str(b)]
     assert len(about) == 1
 

@@ -157,6 +157,10 @@ class World(msgspec.Struct, frozen=True):
         named = {"X-API-Key": self.keys[scope]} | headers
         return requests.post(f"{self.base_url}{path}", json=body, headers=named, timeout=30)
 
+    def delete(self, path: str, scope: str = "approver") -> requests.Response:
+        headers = {"X-API-Key": self.keys[scope]}
+        return requests.delete(f"{self.base_url}{path}", headers=headers, timeout=30)
+
     def get(self, path: str, scope: str = "reader") -> requests.Response:
         headers = {"X-API-Key": self.keys[scope]}
         return requests.get(f"{self.base_url}{path}", headers=headers, timeout=30)

@@ -36,6 +36,7 @@ FACTORY_ACTIONS = frozenset(
         "pipelineruns/activityruns/read",
         "integrationruntimes/read",
         "integrationruntimes/getstatus/read",
+        "linkedServices/read",
         "triggers/triggerruns/rerun/action",
     )
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.monitoring.quality import Shares, fallen
+from shared.monitoring.quality import Shares, dwindled, fallen, written
 from tests.monitoring.conftest import Watch
 
 Make = Callable[..., Watch]
@@ -29,7 +29,12 @@ def refreshed(watch: Watch, pipeline_id: str, passed: int, failed: int) -> None:
         "event_type": "flow_progress",
         "level": "METRICS",
         "origin": {"update_id": update["update_id"]},
-        "details": {"flow_progress": {"data_quality": {"expectations": [entry]}}},
+        "details": {
+            "flow_progress": {
+                "data_quality": {"expectations": [entry]},
+                "metrics": {"num_output_rows": passed},
+            }
+        },
     }
     watch.sandbox.script("databricks/events", pipeline_id=pipeline_id, events=[event])
     watch.sandbox.advance(300)
@@ -74,3 +79,38 @@ def test_clearly_fewer_than_before(shares: list[float], *, falls: bool) -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_as_good_as_ever_is_no_fall(shares: list[float]) -> None:
     assert fallen("dbx", "p", Shares("u", "p", [*shares, max(shares)])) is None
+
+
+def test_an_update_that_writes_less_than_usual(watch: Make) -> None:
+    one = watch()
+    identity = one.sandbox.script("databricks/pipelines", name="sales")["pipeline_id"]
+    for passed in (5000, 5100, 4900, 5000, 5050):
+        refreshed(one, identity, passed, 0)
+    assert one.findings() == {}
+
+    refreshed(one, identity, 800, 0)
+
+    found = next(iter(one.parts.findings.standing()))
+    assert found.kind == "throughput_falling"
+    assert found.summary == "sales: the last update wrote 800 rows, usual is 5000"
+    refreshed(one, identity, 4800, 0)
+    assert one.findings() == {}
+
+
+@pytest.mark.parametrize(
+    ("rows", "falls"),
+    [
+        ([5000] * 4 + [10], True),
+        ([5000] * 3 + [10], False),  # too few to compare with
+        ([100] * 5 + [0], False),  # hardly any data at all
+        ([9000, 200, 8000, 100, 7000, 10], False),  # it always varied
+        ([5000] * 5 + [2600], False),
+    ],
+)
+def test_rows_against_those_before(rows: list[int], *, falls: bool) -> None:
+    assert (dwindled("dbx", "p", Shares("u", "p", rows=rows)) is not None) == falls
+
+
+def test_what_tells_no_rows_counts_as_nothing_known() -> None:
+    event = {"origin": {"update_id": "u"}, "details": {"flow_progress": {"status": "RUNNING"}}}
+    assert written([event, {}], "u") is None

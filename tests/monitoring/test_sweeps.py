@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from shared.monitoring.activities import MOST_LEARNT, MOST_RUNS, RUNS_LEARNT
 from tests.monitoring.conftest import Watch
 
 Json = dict[str, Any]
@@ -132,10 +133,42 @@ def test_the_activity_that_a_slow_run_is_at(watch: Make) -> None:
     run = adf_run(one, name, finished=False, outcome=going)
     one.sandbox.advance(20 * MINUTE)
     one.sweep()
-    found = next(iter(one.parts.findings.standing()))
-    assert found.kind == "slow_run"
-    assert run in found.summary
-    assert any(line.startswith("activity Extract (Copy) under way") for line in found.evidence)
+    found = {f.kind.value: f for f in one.parts.findings.standing()}
+    assert run in found["slow_run"].summary
+    line = "activity Extract (Copy) under way"
+    assert any(said.startswith(line) for said in found["slow_run"].evidence)
+    slow = found["slow_activity"]
+    assert (slow.resource, slow.severity) == ("p/Extract", "warning")
+    assert "longer than 15 min, usual is 10 min" in slow.summary
+
+    one.sandbox.control("DELETE", "requests")
+    one.restarted()
+    one.sweep()
+    assert len(one.sandbox.requests("queryActivityruns")) == 1  # the rest is remembered
+    one.sandbox.advance(50 * MINUTE)
+    one.sweep()
+    kinds = {f.kind.value: f.severity for f in one.parts.findings.standing()}
+    assert kinds["slow_activity"] == "critical"
+
+
+def test_few_runs_are_looked_into_however_many_are_late(watch: Make) -> None:
+    one = watch()
+    names = [pipeline(one, f"p{n}", [{"name": "Load", "type": "Copy"}]) for n in range(15)]
+    for hour in range(6, 0, -1):
+        for name in names:
+            ago = hour * HOUR
+            adf_run(one, name, started_seconds_ago=ago + 600, ended_seconds_ago=ago)
+    for name in names:
+        going = {"status": "InProgress", "activity": "Load"}
+        adf_run(one, name, finished=False, outcome=going)
+    one.sandbox.advance(11 * MINUTE)  # late, and not slow yet
+    one.sandbox.control("DELETE", "requests")
+
+    one.sweep()
+
+    most = MOST_RUNS + MOST_LEARNT * RUNS_LEARNT
+    assert len(one.sandbox.requests("queryActivityruns")) <= most
+    assert one.findings() == {}
 
 
 def test_500_pipelines_and_5000_runs_stay_within_the_limits(watch: Make) -> None:

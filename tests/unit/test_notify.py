@@ -12,6 +12,7 @@ import pytest
 from apprise.common import NotifyFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.errors import ConfigurationError
 from shared.models import Attempt, Diagnosis, EvidenceLine, Failure, Incident, Question
@@ -197,6 +198,12 @@ def test_the_digest_counts_what_was_closed_in_its_day() -> None:
     assert list(counted.by_type) == [("GatewayTimeout", 2)]
     assert list(counted.slowest) == [("pipeline run pl_sales (run-1)", 3 * 3600 - 60)]
     assert counted.cost_usd == 1.25
+    found = replace(counted, findings=(("slow_run", 2),), worst=("p was slow", "q was slow"))
+    told = messages.digest(found).body
+    assert "2 open: slow_run 2" in told
+    assert "p was slow; q was slow" in told
+    proposal = replace(slow, failure=replace(slow.failure, kind=FailureKind.PROPOSAL))
+    assert figures([slow, proposal], since, NOW + timedelta(seconds=1)).healed == 1
     message = messages.digest(counted)
     assert message.message_id == "digest:2026-11-20"
     assert "Slowest recoveries: pipeline run pl_sales (run-1) 179 min" in message.body

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.monitoring.drift import differences
-from shared.monitoring.readiness import Check, Subject, checked
+from shared.monitoring.readiness import Check, checked
+from shared.monitoring.subject import Subject
+from shared.monitoring.tables import Measured, Point
 
 Json = dict[str, Any]
 
@@ -135,3 +137,22 @@ def test_differences_are_named_by_what_entries_are_called() -> None:
     many = {str(n): n for n in range(1, 40)}
     assert len(differences({}, many)) == 21
     assert differences({}, many)[-1] == "and 19 more"
+
+
+def test_large_tables_are_clustered_by_columns_that_they_have() -> None:
+    def told(**table: Any) -> tuple[bool | None, str]:
+        points = [Point(0.0, int(table.pop("gib", 500)) * 1024**3)]
+        measured = Measured(points=points, **table)
+        listed = checked(Subject({}, tables=(("main.sales.orders", measured),)))
+        return next((c.passed, c.found) for c in listed if c.name == "clustering")
+
+    assert told() == (False, "large and not clustered: main.sales.orders")
+    assert told(gib=50)[0] is True
+    assert told(clustered=["day"])[0] is True
+    assert told(automatic=True)[0] is True
+    assert told(zorder=["day"])[0] is True
+    assert told(gib=1, zorder=["dya"], missing=["dya"]) == (
+        False, "declared to be clustered by columns that are not there: main.sales.orders: dya",
+    )  # fmt: skip
+    nothing = next(c for c in checked(Subject({})) if c.name == "clustering")
+    assert nothing.passed is None
