@@ -285,6 +285,7 @@ class Composition:
             links=self.links,
             selftests=SelfTests(documents, clock),
             deliveries=Deliveries(storage.table(tables.DELIVERIES), clock),
+            documents=documents,
         )
 
 

@@ -6,8 +6,11 @@ import ast
 from collections.abc import Callable, Iterator
 
 from shared.delivery import sources
+from shared.delivery.checks import wanted_tasks
 from shared.delivery.evidence import error_lines
 from shared.delivery.heal import heal
+from shared.delivery.leaving import GateFailed, Later
+from shared.delivery.mutations import Mutation, once
 from shared.delivery.resolved import (
     Resolved,
     imports_pipelines,
@@ -17,7 +20,7 @@ from shared.delivery.resolved import (
     stamp_of,
     stamped,
 )
-from shared.delivery.work import GateFailed, Later, Mutation, Work
+from shared.delivery.work import Work
 from shared.delivery_models import Check, GateName, GateState
 from shared.errors import PlatformMissing, PlatformRefused
 from shared.models import EvidenceLine, Json
@@ -36,6 +39,7 @@ def check(work: Work) -> None:
     resolved = sources.load(work)
     if not gate.phase:
         checks = [*structure(resolved), *code(resolved), *_consistent(work, resolved)]
+        checks += _check_tasks(work, resolved)
         work.require([*checks, *_ready(work, resolved)], "checked")
     _pause(work)
     _remember(work, resolved)
@@ -110,6 +114,16 @@ def _consistent(work: Work, resolved: Resolved) -> Iterator[Check]:
     problems += [] if resolved.tables == other.tables else ["the tables differ"]
     told = "; ".join(problems) or f"{work.stage.target} and {promoted.target}"
     yield Check("environments", not problems, told)
+
+
+def _check_tasks(work: Work, resolved: Resolved) -> Iterator[Check]:
+    """Is there a task for each name that the plan gives?"""
+    wanted = work.plan.check_tasks
+    held = {task for tasks in wanted_tasks(resolved, wanted).values() for task in tasks}
+    missing = [task for task in wanted if task not in held]
+    if wanted:
+        told = f"no job has the task {', '.join(missing)}" if missing else ", ".join(wanted)
+        yield Check("check tasks", not missing, told)
 
 
 def _ready(work: Work, resolved: Resolved) -> Iterator[Check]:
@@ -195,7 +209,7 @@ def _upload(work: Work, resolved: Resolved) -> None:
         return {"folder": folder, "files": len(resolved.files)}
 
     words = f"put {len(resolved.files)} files into {folder}"
-    work.once(Mutation(f"{work.prefix}-upload", words, act))
+    once(work, Mutation(f"{work.prefix}-upload", words, act))
 
 
 def _validate(work: Work, resolved: Resolved) -> tuple[str, list[EvidenceLine]]:
@@ -210,13 +224,14 @@ def _validate(work: Work, resolved: Resolved) -> tuple[str, list[EvidenceLine]]:
         found = api.pipelines_named(name)
         return {"pipeline_id": found[0]} if found else None
 
-    made = work.once(
+    made = once(
+        work,
         Mutation(
             f"{prefix}-pipeline",
             f"create the pipeline {name}",
             lambda: {"pipeline_id": api.create_pipeline(settings)},
             look,
-        )
+        ),
     )
     pipeline_id = str(made["pipeline_id"])
     update_id = _start_validation(work, prefix, pipeline_id)
@@ -227,7 +242,7 @@ def _validate(work: Work, resolved: Resolved) -> tuple[str, list[EvidenceLine]]:
             raise Later(work.context.timings.verify_first, f"the validation is {state}")
     result = _keep_result(work, prefix, pipeline_id, update_id)
     words = f"remove the pipeline {name}"
-    work.once(Mutation(f"{prefix}-removed", words, lambda: _removed(work, pipeline_id)))
+    once(work, Mutation(f"{prefix}-removed", words, lambda: _removed(work, pipeline_id)))
     return result
 
 
@@ -237,13 +252,14 @@ def _start_validation(work: Work, prefix: str, pipeline_id: str) -> str:
         return {"update_id": str(known[0]["update_id"])} if known else None
 
     request: Json = {"validate_only": True, "cause": "API_CALL"}
-    started = work.once(
+    started = once(
+        work,
         Mutation(
             f"{prefix}-update",
             "start the platform's validation",
             lambda: {"update_id": work.api.start_update(pipeline_id, request)},
             look,
-        )
+        ),
     )
     return str(started["update_id"])
 
@@ -260,7 +276,7 @@ def _keep_result(
         kept = [msgspec.structs.replace(x, message=x.message[:_KEPT]) for x in lines[:_MOST_KEPT]]
         return {"state": state, "lines": msgspec.to_builtins(kept)}
 
-    kept = work.once(Mutation(f"{prefix}-result", "keep what the validation said", act))
+    kept = once(work, Mutation(f"{prefix}-result", "keep what the validation said", act))
     return str(kept["state"]), msgspec.convert(kept["lines"], list[EvidenceLine])
 
 

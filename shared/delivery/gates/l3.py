@@ -6,8 +6,10 @@ from datetime import timedelta
 
 from shared.delivery.evidence import events_of, flows_of, lines_of
 from shared.delivery.heal import heal
+from shared.delivery.leaving import GateFailed, Later
+from shared.delivery.mutations import Mutation, once
 from shared.delivery.resolved import stamp_of
-from shared.delivery.work import GateFailed, Later, Mutation, Work
+from shared.delivery.work import Work
 from shared.delivery_models import Delivery, Flow, GateName, GateState, Run
 from shared.errors import PlatformRefused
 from shared.models import Json
@@ -87,7 +89,7 @@ def _running(work: Work, row: Json) -> str:
         if work.plan.source == "pipeline" or stamp_of(config) == work.version:
             return update_id
         words = f"stop pipeline {pipeline_id}, which runs in another version"
-        work.once(Mutation(f"{work.prefix}-stop", words, lambda: _stopped(work)))
+        once(work, Mutation(f"{work.prefix}-stop", words, lambda: _stopped(work)))
     raise Later(work.context.timings.wait_interval, "another update of the pipeline is under way")
 
 
@@ -123,7 +125,7 @@ def _start(work: Work, current: Run, name: str) -> str:
         before,
     )
     try:
-        return str(work.once(started)["update_id"])
+        return str(once(work, started)["update_id"])
     except PlatformRefused as error:
         if (work.api.pipeline(pipeline_id) or {}).get("state") != "RUNNING":
             raise
