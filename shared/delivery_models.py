@@ -173,6 +173,7 @@ class Run(msgspec.Struct, omit_defaults=True):
     not_before: datetime | None = None
     started_at: datetime | None = None
     running_since: datetime | None = None
+    wrong_since: datetime | None = None  # a continuous one: it has had an error
     ended_at: datetime | None = None
     reset: list[str] = []
     full: list[str] = []

@@ -35,14 +35,22 @@ _ON_PIPELINES = _RERUN | {"scale_up", "change_node_type", "full_refresh"}
 _LONGEST_CAUSE = 600
 
 
-def heal(work: Work, lines: list[EvidenceLine], what: str) -> None:
+def heal(work: Work, lines: list[EvidenceLine], what: str, *, recovered: bool = False) -> None:
     """Do what is to be done about a failure, and say which step is next.
+
+    Args:
+        work: the delivery.
+        lines: what the platform said.
+        what: what failed, for people.
+        recovered: the platform had got over it, and only a clean start is wanted.
 
     Raises:
         GateFailed: nothing is to be done, or the attempts are used up.
     """
     diagnosis = work.context.classifier.classify(lines)
-    cure = _cure(work, lines, diagnosis, what) if lines else None
+    cure = _cure(work, lines, diagnosis, what) if lines and not recovered else None
+    if recovered:
+        cure = Cure("started again: the platform had recovered, now it has to run clean")
     used = work.stage.healed
     left = used < work.plan.retry_attempts
     tried = cure.words if cure and left else ""

@@ -83,7 +83,7 @@ class Work:
             if head is not None and head.count > fresh.audit_count:
                 fresh.audit_count, fresh.audit_head = head.count, head.hash
 
-        self.delivery = self.context.deliveries.change(identity, apply)
+        self.delivery = self.context.deliveries.change(identity, apply, held=True)
 
     def entry(  # noqa: PLR0913 - one keyword per column of the timeline
         self,

@@ -26,7 +26,10 @@ def deploy(work: Work) -> None:
         work.leave(GateState.SKIPPED, "deployed already, its settings are kept", "deliver_run")
         return
     resolved = sources.load(work)
+    alone = bool(work.stage.pipeline_id)
     _snapshot(work, resolved)
+    if work.stage.pipeline_id and not alone:
+        raise Later(0.0, "the pipeline is there already: nobody else may work on it")
     if not gate.phase:
         work.require(list(_governance(work, resolved)), "governed")
     _wait_for_rest(work)

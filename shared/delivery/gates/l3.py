@@ -140,17 +140,18 @@ def _follow(work: Work, update_id: str) -> None:
     events = events_of(work, pipeline_id, update_id)
     flows = flows_of(events)
     _note(work, update_id, state, flows)
-    if state == "CANCELED":
+    stopped = _stop_name(work) in work.delivery.intents
+    if state == "CANCELED" and not stopped:
         raise GateFailed("somebody stopped the update")
     lines = lines_of(events, work.context.redactor.text)
-    if state == "FAILED":
-        heal(work, lines, "update")
+    failing = [name for name, flow in flows.items() if flow.status in _FAILED_FLOW]
+    if state in {"FAILED", "CANCELED"}:
+        heal(work, lines, "update", recovered=stopped and not failing)
         return
     row = work.api.pipeline(pipeline_id) or {}
     continuous = bool((row.get("spec") or {}).get("continuous"))
     if continuous and state == "RUNNING":
-        failing = [n for n, flow in flows.items() if flow.status in _FAILED_FLOW]
-        _settled(work, bool(lines), failing)
+        _settled(work, bool(lines or failing))
     elif state != "COMPLETED":
         raise Later(_pause(work), f"the update is {state}")
     elif row.get("state") != "IDLE":
@@ -192,15 +193,41 @@ def _note(work: Work, update_id: str, state: str, flows: dict[str, Flow]) -> Non
     work.change(note)
 
 
-def _settled(work: Work, wrong: bool, failing: list[str]) -> None:  # noqa: FBT001 - a fact
-    """A continuous pipeline is good when it has run for a while without an error."""
-    if wrong or failing:
-        raise Later(_pause(work), "flows have failed, the platform starts them again")
+def _settled(work: Work, wrong: bool) -> None:  # noqa: FBT001 - a fact
+    """A continuous pipeline is good when it has run for a while, and never had an error.
+
+    The platform starts failed flows again. It is given the same while for that; then the update is
+    stopped, and either healed or, where the flows had come back, started again to run clean.
+    """
     current = work.stage.run
     since = current.running_since if current else None
     passed = (work.now - since).total_seconds() if since else 0.0
+    if wrong and _wrong_for(work) >= work.plan.settle_seconds:
+        words = "stop the update, which has had an error"
+        once(work, Mutation(_stop_name(work), words, lambda: _stopped(work)))
+        raise Later(work.context.timings.verify_first, "the update is being stopped")
+    if wrong:
+        raise Later(_pause(work), "flows have failed, the platform may start them again")
     if passed < work.plan.settle_seconds:
         raise Later(_pause(work), "settling")
+
+
+def _stop_name(work: Work) -> str:
+    """The mutation that stops the present run, which is continuous and has had an error."""
+    return f"{work.stage.target}-stop-run-{len(work.stage.runs)}"
+
+
+def _wrong_for(work: Work) -> float:
+    """Seconds since the first error of the present run was seen."""
+    number, now = work.delivery.stage_number, work.now
+
+    def note(fresh: Delivery) -> None:
+        mine = fresh.stages[number].runs[-1]
+        mine.wrong_since = mine.wrong_since or now
+
+    if work.stage.runs[-1].wrong_since is None:
+        work.change(note)
+    return (now - (work.stage.runs[-1].wrong_since or now)).total_seconds()
 
 
 def _pause(work: Work) -> float:
