@@ -172,6 +172,7 @@ class Run(msgspec.Struct, omit_defaults=True):
     state: str = ""
     not_before: datetime | None = None
     started_at: datetime | None = None
+    created_at: datetime | None = None  # by the platform's clock
     running_since: datetime | None = None
     wrong_since: datetime | None = None  # a continuous one: it has had an error
     ended_at: datetime | None = None

@@ -92,7 +92,7 @@ def close(work: Work, state: DeliveryState, outcome: str) -> Step:
         fresh.next_steps, fresh.waiting_for = steps, ""
 
     key = f"closed-{state.value}-{rounds(work)}"
-    words = f"Delivery {state.value}: {outcome}"
+    words = f"Delivery {state.value.replace('_', ' ')}: {outcome}"
     work.change(end, work.entry(Action.DELIVERY_CLOSED, words, key, result=state.value))
     for number in range(len(work.delivery.stages)):
         work.delivery.stage_number = number  # only this copy of the record

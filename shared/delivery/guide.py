@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 
 from shared.delivery.tables import Version, full_name, history, quoted, warehouse_of
 from shared.delivery.work import Work
-from shared.delivery_models import Stage
+from shared.delivery_models import Run, Stage
 from shared.errors import NothingChanged
-from shared.models import Json
 
 _MOST_TABLES = 20  # each one is a statement on the warehouse
 _SKEW = timedelta(minutes=1)  # between our clock and the platform's
@@ -21,12 +20,17 @@ def restore_guide(work: Work) -> list[str]:
     """What was written by the updates of stages that were taken back, and how to restore it."""
     here, found = work.delivery.stage_number, []
     for number, stage in enumerate(work.delivery.stages):
-        started = next((run.started_at for run in stage.runs if run.started_at), None)
+        started = next((_begun(run) for run in stage.runs if _begun(run)), None)
         if stage.rolled_back_at is not None and started is not None:
             work.delivery.stage_number = number  # only this copy of the record
             found += list(_stage(work, stage, started))
     work.delivery.stage_number = here
     return found
+
+
+def _begun(run: Run) -> datetime | None:
+    """When an update began by the platform's clock, which also counts the versions."""
+    return run.created_at or (run.started_at - _SKEW if run.started_at else None)
 
 
 def _stage(work: Work, stage: Stage, started: datetime) -> Iterator[str]:
@@ -45,9 +49,27 @@ def _stage(work: Work, stage: Stage, started: datetime) -> Iterator[str]:
             "time, then RESTORE TABLE … TO VERSION AS OF that version."
         )
         return
-    yield from (_table(work, warehouse, name, started) for name in stage.tables[:_MOST_TABLES])
-    if len(stage.tables) > _MOST_TABLES:
-        yield f"{stage.target}: {len(stage.tables) - _MOST_TABLES} more tables were not looked up."
+    yield from _tables(work, warehouse, started)
+
+
+def _tables(work: Work, warehouse: str, started: datetime) -> Iterator[str]:
+    """One step for each table that can go back, one line for all others of a kind."""
+    names, others = work.stage.tables, dict[str, list[str]]()
+    for name in names[:_MOST_TABLES]:
+        try:
+            step, kind = _table(work, warehouse, full_name(work, name), started)
+        except NothingChanged as error:
+            said = work.context.redactor.text(str(error))
+            yield f"{work.stage.target}: the tables' versions could not be read: {said}"
+            return
+        if step:
+            yield step
+        else:
+            others.setdefault(kind, []).append(name)
+    for kind, listed in others.items():
+        yield f"{work.stage.target}: {kind}: {', '.join(listed)}"
+    if len(names) > _MOST_TABLES:
+        yield f"{work.stage.target}: {len(names) - _MOST_TABLES} more tables were not looked up."
 
 
 def _of_settings(work: Work) -> str:
@@ -59,37 +81,26 @@ def _of_settings(work: Work) -> str:
     return found[1] if found and found[0].name == work.stage.workspace else ""
 
 
-def _table(work: Work, warehouse: str, name: str, started: datetime) -> str:
-    full = full_name(work, name)
-    try:
-        row = work.api.table(full)
-        if row is None or row.get("table_type") in _COMPUTED:
-            return _no_versions(full, row)
-        versions = history(work, warehouse, full)
-    except NothingChanged as error:
-        return f"{full}: its versions could not be read: {work.context.redactor.text(str(error))}"
-    return words(full, versions, started - _SKEW)
-
-
-def _no_versions(full: str, row: Json | None) -> str:
+def _table(work: Work, warehouse: str, full: str, started: datetime) -> tuple[str, str]:
+    row = work.api.table(full)
     if row is None:
-        return f"{full}: is not there."
-    return f"{full}: is computed from other tables; an update of the pipeline computes it anew."
+        return "", "not there"
+    if row.get("table_type") in _COMPUTED:
+        return "", "computed from others, and computed anew by an update"
+    return words(full, history(work, warehouse, full), started)
 
 
-def words(full: str, versions: list[Version], started: datetime) -> str:
-    """One table's step: the versions before and after, newest first in `versions`."""
+def words(full: str, versions: list[Version], started: datetime) -> tuple[str, str]:
+    """One table's step, or why it needs none; `versions` newest first."""
     if not versions:
-        return f"{full}: has no history."
+        return "", "without a history"
     before = next((version for version in versions if version.at < started), None)
     after = versions[0]
     if after.at < started:
-        return f"{full}: still version {after.number}, nothing was written."
+        return "", "not written since"
     if before is None:
-        return (
-            f"{full}: was made by the delivery, now version {after.number}; nothing to go back to."
-        )
+        return "", "made by this delivery, so there is nothing to go back to"
     return (
         f"{full}: version {before.number} before, {after.number} after. To go back: "
         f"RESTORE TABLE {quoted(full)} TO VERSION AS OF {before.number}"
-    )
+    ), ""

@@ -61,6 +61,10 @@ class Deployments:
         except PlatformMissing:
             return None
 
+    def warehouse(self, warehouse_id: str) -> Row:
+        """A SQL warehouse, with name and state."""
+        return self._get(f"/api/2.0/sql/warehouses/{quote(warehouse_id, safe='')}")
+
     # Pipelines
 
     def pipelines_named(self, name: str) -> list[str]:

@@ -20,6 +20,7 @@ from shared.delivery.resolved import (
     stamp_of,
     stamped,
 )
+from shared.delivery.tables import warehouse_of
 from shared.delivery.work import Work
 from shared.delivery_models import Check, GateName, GateState
 from shared.errors import PlatformMissing, PlatformRefused
@@ -135,8 +136,16 @@ def _ready(work: Work, resolved: Resolved) -> Iterator[Check]:
     yield _asked("catalog", lambda: f"{api.catalog(resolved.catalog)['name']} is reachable")
     name = f"{resolved.catalog}.{resolved.schema}"
     yield _asked("schema", lambda: f"{api.schema(name)['full_name']} is reachable")
+    yield from _warehouse(work)
     yield _pipeline_name(work)
     yield from (_job_name(work, settings) for settings in resolved.jobs.values())
+
+
+def _warehouse(work: Work) -> Iterator[Check]:
+    """The SQL warehouse that L4 reads with, where one is named."""
+    named = warehouse_of(work)
+    if named:
+        yield _asked("SQL warehouse", lambda: f"{work.api.warehouse(named)['id']} is reachable")
 
 
 def _asked(name: str, call: Callable[[], str]) -> Check:
@@ -179,6 +188,7 @@ def _deployed(work: Work) -> Iterator[Check]:
     row = work.api.pipeline(work.plan.pipeline_id)
     told = str(row.get("name")) if row else "there is no such pipeline"
     yield Check("pipeline", row is not None, told)
+    yield from _warehouse(work)
 
 
 def _remember(work: Work, resolved: Resolved) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from shared.clock import from_millis
 from shared.delivery.evidence import events_of, flows_of, lines_of
 from shared.delivery.heal import heal
 from shared.delivery.leaving import GateFailed, Later
@@ -136,10 +137,11 @@ def _start(work: Work, current: Run, name: str) -> str:
 def _follow(work: Work, update_id: str) -> None:
     pipeline_id = work.stage.pipeline_id
     update_id = _newest(work, pipeline_id, update_id)
-    state = str(work.reads.update(pipeline_id, update_id).get("state"))
+    update = work.reads.update(pipeline_id, update_id)
+    state = str(update.get("state"))
     events = events_of(work, pipeline_id, update_id)
     flows = flows_of(events)
-    _note(work, update_id, state, flows)
+    _note(work, update, update_id, flows)
     stopped = _stop_name(work) in work.delivery.intents
     if state == "CANCELED" and not stopped:
         raise GateFailed("somebody stopped the update")
@@ -177,13 +179,15 @@ def _newest(work: Work, pipeline_id: str, update_id: str) -> str:
     return update_id
 
 
-def _note(work: Work, update_id: str, state: str, flows: dict[str, Flow]) -> None:
-    number, now = work.delivery.stage_number, work.now
+def _note(work: Work, update: Json, update_id: str, flows: dict[str, Flow]) -> None:
+    number, now, state = work.delivery.stage_number, work.now, str(update.get("state"))
+    created = int(update.get("creation_time") or 0)
 
     def note(fresh: Delivery) -> None:
         mine = fresh.stages[number].runs[-1]
         mine.update_id, mine.state = update_id, state
         mine.flows = flows
+        mine.created_at = from_millis(created) if created else None
         mine.started_at = mine.started_at or now
         if state == "RUNNING":
             mine.running_since = mine.running_since or now
