@@ -173,7 +173,7 @@ def test_killed_again_and_again(bench: Bench, seed: int) -> None:
 
 def killed(bench: Bench, delivery_id: str, moments: random.Random) -> Json:
     """The delivery's end, with its process killed at many moments before."""
-    for _ in range(12):
+    for _ in range(8):
         bench.die_at(moments.randint(3, 40))
         if bench.shown(delivery_id)["closed_at"]:
             break
