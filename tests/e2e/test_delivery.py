@@ -292,6 +292,27 @@ def test_one_key_is_one_delivery(world: World) -> None:
     assert [d["delivery_id"] for d in listed].count(first) == 1
 
 
+def test_a_healing_waits_while_its_pipeline_is_delivered(world: World) -> None:
+    spec = specification(world)
+    ended(world, deliver(world, spec))
+    pipeline_id = pipelines(world, spec)[0]["pipeline_id"]
+    slowly = {"state": "COMPLETED", "duration_seconds": 60}
+    update_outcomes(world, spec, failing(LAUNCH, flow="flow"), slowly)
+    broken = {"pipeline_id": pipeline_id, "finished": True, "cause": "USER_ACTION"}
+    run_id = world.script("databricks/updates", **broken)["update_id"]
+    second = deliver(world, spec | {"description": "second"})
+    world.until(lambda: (delivery(world, second)["progress"] or {}).get("state") == "RUNNING")
+
+    failure = {"kind": "update", "target": "databricks", "run_id": run_id, "pipeline": pipeline_id}
+    alert = world.send("/api/alerts", {"failures": [failure]})
+
+    assert ended(world, second)["state"] == "succeeded"
+    incident = world.incident_of(alert)
+    assert incident["state"] == "observed", incident["timeline"]
+    assert incident["outcome"].endswith("it is good by now")
+    assert len(world.seen(f"pipelines/{pipeline_id}/updates$")) == 2  # both by deliveries
+
+
 def refused(world: World, **plan: Any) -> list[str]:
     answer = world.post("/api/deliveries", plan, "deployer")
     assert answer.status_code == 400, answer.text

@@ -144,7 +144,7 @@ def test_killed_at_random_moments(host: Host) -> None:
     update_outcomes(world, specs[1], failing(LAUNCH, flow="flow"))
     bad_data(world, specs[2], first=True)
     ids = [deliver(world, spec) for spec in specs]
-    for _ in range(3):
+    for _ in range(2):
         time.sleep(moments.uniform(0.2, 1.2))  # the moments are the test
         host.service.kill()
         host.service.start()

@@ -39,7 +39,8 @@ def deploy(work: Work) -> None:
     _access(work, pipeline_id)
     left = pause_left_jobs(work)
     work.require([*_verified(work, resolved, pipeline_id), *left], "verified")
-    note = f"pipeline {pipeline_id}, {len(resolved.jobs)} jobs, version {work.version}"
+    jobs = f"{len(resolved.jobs)} job{'s' * (len(resolved.jobs) != 1)}"
+    note = f"pipeline {pipeline_id}, {jobs}, version {work.version}"
     work.leave(GateState.PASSED, note, "deliver_run")
 
 
