@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from sandbox.testing import Sandbox
+from shared.catalog.loader import Catalog
 from shared.composition import Composition
 from shared.delivery.plan import read_plan
 from shared.delivery.receiving import cancel, receive, take_back
@@ -62,11 +63,14 @@ class Bench:
         }
         self._due: list[tuple[float, str, str]] = []
         self._dies, self.deaths = -1, 0
+        self._catalog: Catalog | None = None
         self.parts = self.restarted()
 
     def restarted(self) -> Composition:
         """The same app after a restart: it knows what is in the ledger."""
-        self.parts = Composition(self._environment, clock=self.clock)
+        kept = {"catalog": self._catalog} if self._catalog else {}  # read once: it is large
+        self.parts = Composition(self._environment, clock=self.clock, **kept)
+        self._catalog = self.parts.catalog
         return self.parts
 
     # The sandbox, as tests/e2e/world.py scripts it
