@@ -8,6 +8,7 @@ from azure.durable_functions import DFApp
 from functions import (
     approvals,
     delivery,
+    delivery_api,
     findings,
     healing,
     intake,
@@ -39,6 +40,7 @@ for blueprint in (
     readiness.bp,
     medallion.bp,
     delivery.bp,
+    delivery_api.bp,
     sweeps.bp,
     watching.bp,
     selftest.bp,

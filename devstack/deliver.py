@@ -24,6 +24,7 @@ from devstack.view import View
 
 FILE = "stack.json"
 _ACCEPTED = 202
+_INTENDED = "Action Intended"
 _LOOK = 0.5  # seconds between looks
 _CLOSED = frozenset({"succeeded", "rolled_back", "cancelled", "failed"})
 
@@ -112,9 +113,9 @@ def _deliver(place: Place, plan: Json, options: argparse.Namespace, view: View) 
 
 
 def _furnish(place: Place, specification: Path) -> None:
-    """Give the sandbox the schemas that the specification goes to."""
+    """Give the sandbox the schemas and warehouses that the specification goes by."""
     from shared.delivery.builder.reading import read
-    from shared.delivery.builder.resources import home
+    from shared.delivery.builder.resources import home, settings
     from shared.delivery.builder.spec import TARGETS
 
     spec = read(specification.read_bytes())
@@ -122,6 +123,10 @@ def _furnish(place: Place, specification: Path) -> None:
         catalog, schema = home(spec, target)
         body: Json = {"full_name": f"{catalog}.{schema}"}
         call("POST", f"{place.sandbox_url}/_sandbox/databricks/schemas", body)
+        warehouse = settings(spec, target).warehouse or spec.warehouse
+        if warehouse:
+            url = f"{place.sandbox_url}/_sandbox/databricks/warehouses"
+            call("POST", url, {"warehouse_id": warehouse})
 
 
 def _follow(place: Place, url: str, view: View) -> Json:
@@ -133,7 +138,8 @@ def _follow(place: Place, url: str, view: View) -> Json:
             entries = found.get("timeline") or []
             since = datetime.fromisoformat(str(found["opened_at"]))
             for entry in entries[told:]:
-                view.entry(entry, since)
+                if entry["action"] != _INTENDED:  # what became of it follows
+                    view.entry(entry, since)
             told = len(entries)
             if found["state"] in _CLOSED:
                 return found

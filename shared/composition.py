@@ -316,6 +316,7 @@ class Composition:
             links=self.links,
             selftests=SelfTests(documents, clock),
             deliveries=Deliveries(storage.table(tables.DELIVERIES), clock),
+            documents=documents,
         )
 
 

@@ -64,6 +64,8 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_pass_rate: float = 0.95  # of each expectation, over the records that it looked at
     expectations: dict[str, float] = {}  # another rate for the named ones
     min_rows: dict[str, int] = {}  # by table, of the update
+    min_table_rows: int = 0  # in each silver table
+    max_quarantined: float | None = None  # share of a source's rows that is set aside
     max_age_hours: float | None = None  # since a table was last written
     warehouse: str = ""  # SQL warehouse that reads one row of every table
 
@@ -102,6 +104,8 @@ class DeliveryPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     expected_tables: tuple[str, ...] = ()
     refreshable_tables: tuple[str, ...] = ()
     access: tuple[Access, ...] = ()
+    check_tasks: tuple[str, ...] = ()  # of the jobs, run once when the update is green
+    keep_versions: int = 3  # folders of sources that stay in the workspace, by target
     root: str = ""
     commit: str = ""
     clean: bool | None = None
@@ -168,11 +172,23 @@ class Run(msgspec.Struct, omit_defaults=True):
     state: str = ""
     not_before: datetime | None = None
     started_at: datetime | None = None
+    created_at: datetime | None = None  # by the platform's clock
     running_since: datetime | None = None
+    wrong_since: datetime | None = None  # a continuous one: it has had an error
     ended_at: datetime | None = None
     reset: list[str] = []
     full: list[str] = []
     flows: dict[str, Flow] = {}
+
+
+class CheckRun(msgspec.Struct, omit_defaults=True):
+    """One run of a job's quality checks."""
+
+    key: str  # the bundle's key of the job
+    number: int
+    run_id: str = ""
+    not_before: datetime | None = None
+    result: str = ""  # empty while it is not over
 
 
 class Snapshot(msgspec.Struct, omit_defaults=True):
@@ -196,14 +212,15 @@ class Stage(msgspec.Struct, omit_defaults=True):
     schema: str = ""
     tables: list[str] = []
     jobs: dict[str, int] = {}
+    left: dict[str, int] = {}  # jobs of the version before that this one no longer holds
     folders: list[str] = []
+    check_runs: list[CheckRun] = []
     runs: list[Run] = []
     healed: int = 0  # healings of this stage
     deadline: datetime | None = None  # of the execution gate
     delivered_at: datetime | None = None
     rolled_back_at: datetime | None = None
     rollback_note: str = ""
-    verify_update: str = ""
 
     @property
     def run(self) -> Run | None:
@@ -251,12 +268,14 @@ class Delivery(msgspec.Struct, omit_defaults=True):
     gates: list[Gate] = []
     intents: dict[str, DeliveryIntent] = {}
     findings: list[Finding] = []
+    notes: list[str] = []  # what did not fail it, and is left for a person
     changes: list[str] = []  # what was changed in the specification, and why
     cancel: CancelRequest | None = None
     failure: str = ""  # why it is rolled back
     outcome: str = ""
     next_steps: list[str] = []
     waiting_for: str = ""
+    not_before: datetime | None = None  # the platform asked for a pause until then
     resumes: int = 0
     closed_at: datetime | None = None
     audit_count: int = 0

@@ -66,6 +66,9 @@ Databricks:
     POST /_sandbox/databricks/update-outcomes
                                          {"match": regex on the pipeline's name, "outcomes",
                                          "validate_only"? (false)} also for pipelines to come
+    POST /_sandbox/databricks/job-outcomes
+                                         {"match": regex on the job's name, "task_key", "outcomes"}
+                                         for each job to come
     POST /_sandbox/databricks/schemas    {"full_name": "catalog.schema", "owner"?}
     POST /_sandbox/databricks/warehouses {"warehouse_id", "state"? (RUNNING; a STOPPED one starts
                                          for a statement; DELETED ones are refused)}

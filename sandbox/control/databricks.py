@@ -4,7 +4,7 @@ import re
 
 from sandbox.clock import Timeline
 from sandbox.databricks.clusters import DEFAULT_DEATH
-from sandbox.databricks.jobs import Job
+from sandbox.databricks.jobs import Job, JobRule
 from sandbox.databricks.libraries import Rule
 from sandbox.databricks.models import Cluster
 from sandbox.databricks.parameters import take_parameters
@@ -46,6 +46,7 @@ class DatabricksControl:
             "runs": self._run,
             "runs/{run_id}/end": self._end,
             "outcomes": self._outcomes,
+            "job-outcomes": self._job_outcomes,
             "pipelines": self._pipeline,
             "updates": self._update,
             "events": self._events,
@@ -107,6 +108,12 @@ class DatabricksControl:
         job = self._workspace.jobs.get(call.body["job_id"])
         key = call.body.get("task_key") or job.first_task()
         job.script(key).load(call.body.get("outcomes", []), call.body.get("then"))
+        return {}
+
+    def _job_outcomes(self, call: Call) -> Json:
+        body = call.body
+        rule = JobRule(re.compile(body["match"]), body["task_key"], body["outcomes"])
+        self._workspace.jobs.rules.append(rule)
         return {}
 
     def _run(self, call: Call) -> Json:

@@ -46,7 +46,9 @@ class SqlControl:
         return {}
 
     def _table(self, call: Call) -> Json:
-        self._tables.add(call.body["full_name"])
+        name = call.body["full_name"]
+        self._tables.add(name)
+        self._tables.all[name.lower()] |= call.body.get("fields", {})
         return {}
 
 

@@ -41,7 +41,7 @@ def events_of(datasets: dict[str, list[str]], outcome: Json) -> list[Json]:
 
 def flow_event(name: str, rules: list[str], outcome: Json) -> Json:
     """Return one flow's last entry; the outcome may script its rows and its failed records."""
-    rows = outcome.get("rows", {}).get(name, ROWS)
+    rows = rows_of(name, outcome)
     failed = outcome.get("failed_records", {}).get(name, {})
     expectations = [
         {
@@ -64,6 +64,12 @@ def flow_event(name: str, rules: list[str], outcome: Json) -> Json:
     }
 
 
+def rows_of(name: str, outcome: Json) -> int:
+    """Return the rows that an update writes to a table: none to a quarantine, if not scripted."""
+    usual = 0 if name.startswith("quarantine_") else ROWS
+    return int(outcome.get("rows", {}).get(name, usual))
+
+
 def running_event(name: str) -> Json:
     """Return a flow's entry when it begins."""
     return {
@@ -75,12 +81,14 @@ def running_event(name: str) -> Json:
 
 
 def materialize(pipeline: Pipeline, update: Update, files: Files, tables: Tables) -> None:
-    """Make the tables that an update has written, but those that its outcome leaves out."""
+    """Write the tables of an update, but those that its outcome leaves out or gives no row."""
     catalog, schema = pipeline.spec.get("catalog"), pipeline.spec.get("schema")
     if not catalog or not schema:
         return
     left_out = set(update.outcome.get("missing_tables", []))
     for name in datasets_of(pipeline, files):
         full_name = f"{catalog}.{schema}.{name}"
-        if name not in left_out and not tables.has(full_name):
-            tables.add(full_name)
+        if name in left_out:
+            continue
+        if rows_of(name, update.outcome) or not tables.has(full_name):
+            tables.write(full_name)

@@ -1,5 +1,6 @@
 """Jobs and their settings."""
 
+import re
 from dataclasses import dataclass
 
 from sandbox.clock import Timeline
@@ -10,6 +11,15 @@ from sandbox.wire import Json
 
 MERGE_KEYS = {"tasks": "task_key", "job_clusters": "job_cluster_key"}
 SUCCESS: Json = {"result": "SUCCESS"}
+
+
+@dataclass
+class JobRule:
+    """How a task's next runs end in a job that need not be there yet."""
+
+    match: re.Pattern[str]
+    task_key: str
+    outcomes: list[Json]
 
 
 @dataclass
@@ -38,6 +48,7 @@ class Jobs:
 
     def __init__(self, timeline: Timeline, ids: Ids) -> None:
         self.all: dict[int, Job] = {}
+        self.rules: list[JobRule] = []
         self._timeline = timeline
         self._ids = ids
 
@@ -54,6 +65,9 @@ class Jobs:
         number = self._ids.number() if job_id is None else job_id
         job = Job(number, {"name": "Untitled", **settings}, self._timeline.now_ms())
         self.all[number] = job
+        for rule in self.rules:
+            if rule.match.search(str(job.settings["name"])):
+                job.script(rule.task_key).load(rule.outcomes)
         self._timeline.mark()
         return job
 

@@ -71,6 +71,7 @@ class Runs:
     def run_now(self, job: Job, body: Json) -> JobRun:
         """Run a job, unless its limit of concurrent runs (1 by default) is reached."""
         check_parameters(body)
+        check_only(job, body.get("only"))
         run = self.new_run(job.settings, job.job_id, "JOB_RUN")
         take_parameters(run, body)
         run.only = body.get("only")
@@ -244,6 +245,14 @@ def chosen_tasks(run: JobRun) -> list[Json]:
     """Return the tasks to run: all of the job's, or those asked for."""
     tasks: list[Json] = run.settings.get("tasks", [])
     return [t for t in tasks if run.only is None or t["task_key"] in run.only]
+
+
+def check_only(job: Job, only: list[str] | None) -> None:
+    """Refuse a choice of tasks that the job does not have."""
+    known = {task["task_key"] for task in job.settings.get("tasks", [])}
+    missing = [key for key in only or [] if key not in known]
+    if missing:
+        raise invalid_parameter(f"Task {missing[0]} does not exist in job {job.job_id}.")
 
 
 def repair_keys(run: JobRun, body: Json) -> list[str]:

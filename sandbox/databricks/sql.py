@@ -1,4 +1,7 @@
-"""The little SQL that is understood: CREATE TABLE and SELECT 1. Everything else does nothing."""
+"""The little SQL that is understood: CREATE TABLE, DESCRIBE HISTORY, SELECT from one table.
+
+Everything else does nothing.
+"""
 
 import re
 from dataclasses import dataclass
@@ -14,6 +17,17 @@ _CREATE = re.compile(
     re.IGNORECASE,
 )
 _SELECT_1 = re.compile(r"\s*SELECT\s+1\s*;?\s*", re.IGNORECASE)
+
+
+_HISTORY = re.compile(
+    rf"\s*DESCRIBE\s+HISTORY\s+(?P<name>{_PART}(?:\s*\.\s*{_PART}){{2}})"
+    r"(?:\s+LIMIT\s+(?P<limit>\d+))?\s*;?\s*",
+    re.IGNORECASE,
+)
+_READ = re.compile(
+    rf"\s*SELECT\s+\S+.*?\s+FROM\s+(?P<name>{_PART}(?:\s*\.\s*{_PART}){{2}})(?:\s+LIMIT\s+\d+)?\s*;?\s*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,25 @@ def parse_create(text: str, catalog: str | None, schema: str | None) -> CreateTa
     home = [catalog or DEFAULT_CATALOG, schema or DEFAULT_SCHEMA]
     full = ".".join([*home[: 3 - len(parts)], *parts])
     return CreateTable(full, found["replace"] is not None, found["tolerant"] is not None)
+
+
+def parse_history(text: str) -> tuple[str, int | None] | None:
+    """Read a DESCRIBE HISTORY: the table and the limit; None if it is another statement."""
+    found = _HISTORY.fullmatch(without_comments(text))
+    if found is None:
+        return None
+    return plain_name(found["name"]), int(found["limit"]) if found["limit"] else None
+
+
+def parse_read(text: str) -> str | None:
+    """Return the one table that a SELECT reads; None if it is another statement."""
+    found = _READ.fullmatch(without_comments(text))
+    return plain_name(found["name"]) if found else None
+
+
+def plain_name(text: str) -> str:
+    """Write a name without its quotes."""
+    return ".".join(part.strip().strip("`") for part in re.findall(_PART, text))
 
 
 def is_select_1(text: str) -> bool:

@@ -11,7 +11,7 @@ from sandbox.databricks.errors import (
     warehouse_id_invalid,
 )
 from sandbox.databricks.models import Durations
-from sandbox.databricks.sql import is_select_1, parse_create
+from sandbox.databricks.sql import is_select_1, parse_create, parse_history, parse_read
 from sandbox.databricks.tables import Tables
 from sandbox.ids import Ids
 from sandbox.wire import Json
@@ -151,6 +151,15 @@ class Statements:
             return
         if create is not None and not (there and create.tolerant):
             self._tables.add(create.full_name)
+        told = parse_history(statement.text)
+        read = told[0] if told else parse_read(statement.text)
+        if read is not None and not self._tables.has(read):
+            fail(statement, not_there(read), "42P01")
+            return
+        if told:
+            listed = list(reversed(self._tables.versions[told[0].lower()]))[: told[1]]
+            statement.columns = ["version", "timestamp", "operation"]
+            statement.rows = [[row[name] for name in statement.columns] for row in listed]
         if statement.rule is not None and statement.rule.columns:
             statement.columns, statement.rows = statement.rule.columns, statement.rule.rows
         elif is_select_1(statement.text):
@@ -170,6 +179,16 @@ def already_exists(full_name: str) -> Json:
         f"[TABLE_OR_VIEW_ALREADY_EXISTS] Cannot create table or view {quoted} because it already "
         "exists.\nChoose a different name, drop or replace the existing object, or add the IF NOT "
         "EXISTS clause to tolerate pre-existing objects. SQLSTATE: 42P07"
+    )
+    return {"error_code": "BAD_REQUEST", "message": text}
+
+
+def not_there(full_name: str) -> Json:
+    """Word the failure of reading what is not there (TABLE_OR_VIEW_NOT_FOUND)."""
+    quoted = ".".join(f"`{part}`" for part in full_name.split("."))
+    text = (
+        f"[TABLE_OR_VIEW_NOT_FOUND] The table or view {quoted} cannot be found. Verify the "
+        "spelling and correctness of the schema and catalog. SQLSTATE: 42P01"
     )
     return {"error_code": "BAD_REQUEST", "message": text}
 

@@ -20,6 +20,7 @@ class StatementsApi:
             route("POST", f"{base}/?", self._execute),
             route("GET", base + "/{statement_id}", self._get),
             route("POST", base + "/{statement_id}/cancel", self._cancel),
+            route("GET", r"/api/2\.0/sql/warehouses/{warehouse_id}", self._warehouse),
         ]
 
     def _execute(self, call: Call) -> Json:
@@ -30,6 +31,12 @@ class StatementsApi:
         self._statements.check_warehouse(warehouse_id)
         self._access.check("warehouse", warehouse_id)
         return statement_view(self._statements.execute(call.body, wait, cancel_late=late))
+
+    def _warehouse(self, call: Call) -> Json:
+        name = call.params["warehouse_id"]
+        self._statements.check_warehouse(name)
+        self._access.check("warehouse", name)
+        return {"id": name, "name": name, "state": self._statements.warehouses[name]}
 
     def _named(self, call: Call) -> Statement:
         statement = self._statements.get(call.params["statement_id"])

@@ -1,6 +1,6 @@
 """Unity Catalog's tables, as far as that they are there, and tables/* over HTTP."""
 
-from sandbox.clock import Timeline
+from sandbox.clock import Timeline, iso
 from sandbox.databricks.access import Access
 from sandbox.databricks.errors import invalid_parameter, refusal
 from sandbox.ids import Ids
@@ -15,6 +15,7 @@ class Tables:
 
     def __init__(self, timeline: Timeline, ids: Ids) -> None:
         self.all: dict[str, Json] = {}
+        self.versions: dict[str, list[Json]] = {}
         self._timeline = timeline
         self._ids = ids
 
@@ -43,7 +44,21 @@ class Tables:
             "created_by": OWNER,
             "updated_at": now,
         }
+        self._version(full_name, "CREATE TABLE")
         self._timeline.mark()
+
+    def write(self, full_name: str) -> None:
+        """Write rows to a table, which is made if it is not there."""
+        if not self.has(full_name):
+            self.add(full_name)
+        self.all[full_name.lower()]["updated_at"] = self._timeline.now_ms()
+        self._version(full_name, "STREAMING UPDATE")
+        self._timeline.mark()
+
+    def _version(self, full_name: str, operation: str) -> None:
+        known = self.versions.setdefault(full_name.lower(), [])
+        at = iso(self._timeline.now())
+        known.append({"version": str(len(known)), "timestamp": at, "operation": operation})
 
 
 class TablesApi:

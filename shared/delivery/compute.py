@@ -8,9 +8,10 @@ import msgspec
 
 from shared.delivery import sources
 from shared.delivery.builder.spec import Compute
+from shared.delivery.mutations import Mutation, once
 from shared.delivery.patches import Patch
 from shared.delivery.resolved import stamp_of
-from shared.delivery.work import Mutation, Work
+from shared.delivery.work import Work
 from shared.models import Json
 
 _MORE = 1.5  # of the workers, with each scaling
@@ -82,7 +83,7 @@ def scale_live(work: Work, workers: int) -> None:
         return {"max_workers": workers, "stamp": stamp_of(spec)}
 
     name = f"{work.prefix}-scale-{work.stage.healed + 1}"
-    work.once(Mutation(name, f"let the pipeline have up to {workers} workers", act, look))
+    once(work, Mutation(name, f"let the pipeline have up to {workers} workers", act, look))
 
 
 def other_nodes(work: Work, delay: float) -> Cure | None:

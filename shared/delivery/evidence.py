@@ -49,10 +49,10 @@ def lines_of(events: Iterable[Row], redacted: Callable[[str], str]) -> list[Evid
         origin = event.get("origin") or {}
         source = f"flow {origin.get('flow_name') or 'update'}"
         for exception in reversed((event.get("error") or {}).get("exceptions") or []):
-            text = redacted(_bare(f"{exception.get('message') or ''}{_frame(exception)}"))
+            text = redacted(bare(f"{exception.get('message') or ''}{_frame(exception)}"))
             lines.append(EvidenceLine(source, "", text, str(exception.get("class_name") or "")))
         if not (event.get("error") or {}).get("exceptions"):
-            text = redacted(_bare(str(event.get("message") or "")))
+            text = redacted(bare(str(event.get("message") or "")))
             lines.append(EvidenceLine(source, "", text))
     return lines[:_MOST_LINES]
 
@@ -65,7 +65,8 @@ def _frame(exception: Row) -> str:
     return f'\n  File "{stack[0]["file_name"]}", line {stack[0].get("line_number")}'
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
+    """A message without the data of rows that it quotes."""
     text = _ROW_DATA.sub(r"\1[left out]", text)
     return _VALUE.sub(r"\1[left out]", text)[:_LONGEST]
 

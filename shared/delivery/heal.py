@@ -15,10 +15,12 @@ from shared.catalog.loader import RemedySpec
 from shared.delivery import sources
 from shared.delivery.compute import Cure, other_nodes, scale_live, scaled
 from shared.delivery.evidence import place_of
+from shared.delivery.leaving import GateFailed
 from shared.delivery.patches import Patch, is_new_column, patch
-from shared.delivery.work import GateFailed, Work, go_to
+from shared.delivery.work import Work, go_to
 from shared.delivery_models import Delivery, Finding, Run
 from shared.diagnosis.classifier import ACT_CONFIDENCE
+from shared.diagnosis.pauses import told_to_wait
 from shared.models import Diagnosis, EvidenceLine
 from shared.vocabulary import Action
 
@@ -29,29 +31,59 @@ _CATEGORIES = {
     "transient_platform": "resource",
 }
 _RERUN = frozenset({"rerun", "restart_cluster"})  # an update gets fresh compute
+_ON_PIPELINES = _RERUN | {"scale_up", "change_node_type", "full_refresh"}
 _LONGEST_CAUSE = 600
 
 
-def heal(work: Work, lines: list[EvidenceLine], what: str) -> None:
+def heal(work: Work, lines: list[EvidenceLine], what: str, *, recovered: bool = False) -> None:
     """Do what is to be done about a failure, and say which step is next.
+
+    Args:
+        work: the delivery.
+        lines: what the platform said.
+        what: what failed, for people.
+        recovered: the platform had got over it, and only a clean start is wanted.
 
     Raises:
         GateFailed: nothing is to be done, or the attempts are used up.
     """
     diagnosis = work.context.classifier.classify(lines)
-    cure = _cure(work, lines, diagnosis, what) if lines else None
+    cure = _cure(work, lines, diagnosis, what) if lines and not recovered else None
+    if recovered:
+        cure = Cure("started again: the platform had recovered, now it has to run clean")
     used = work.stage.healed
     left = used < work.plan.retry_attempts
     tried = cure.words if cure and left else ""
+    why = "the attempts are used up" if cure else _for_a_person(work, lines, diagnosis)
     finding = _finding(work, lines, diagnosis, tried)
     if cure is None or not left:
+        finding.guidance.insert(0, f"Not repaired by itself: {why}.")
         told = finding.root_cause + (f" ({finding.where})" if finding.where else "")
-        why = "nobody but a person may repair it" if cure is None else "the attempts are used up"
         work.change(lambda fresh: _note(fresh, finding))
         raise GateFailed(f"{what} failed: {told}; {why}")
     if cure.workers:
         scale_live(work, cure.workers)
     _apply(work, finding, cure, used)
+
+
+def _for_a_person(work: Work, lines: list[EvidenceLine], diagnosis: Diagnosis) -> str:
+    """Why nothing is done about a failure."""
+    if not lines:
+        return "the platform tells no error"
+    if diagnosis.confidence < ACT_CONFIDENCE:
+        return "it is not surely known what it is, so nobody but a person may repair it"
+    remedies = work.context.catalog.remedies(
+        diagnosis.error_type, diagnosis.prefer, hands_off=diagnosis.hands_off
+    )
+    jobs_only = sorted({r.remedy for r in remedies} - _ON_PIPELINES)
+    if not remedies:
+        return "nobody but a person may repair it"
+    if len(jobs_only) == len({r.remedy for r in remedies}):
+        return (
+            f"what repairs it elsewhere ({', '.join(jobs_only)}) has no form for a pipeline, "
+            "so a person has to do it"
+        )
+    return "what the catalog allows for it does not fit this pipeline, or was tried already"
 
 
 def _finding(work: Work, lines: list[EvidenceLine], diagnosis: Diagnosis, tried: str) -> Finding:
@@ -94,7 +126,8 @@ def _cure(work: Work, lines: list[EvidenceLine], diagnosis: Diagnosis, what: str
     )
     for remedy in remedies:
         if tries < remedy.attempts:
-            cure = _by_remedy(work, remedy, tries, lines, what)
+            delay = remedy.delay(tries, told_to_wait(diagnosis.lines))
+            cure = _by_remedy(work, remedy, delay, lines, what)
             if cure is not None:
                 return cure
         tries = max(tries - remedy.attempts, 0)
@@ -117,9 +150,8 @@ def _pause(work: Work) -> float:
 
 
 def _by_remedy(
-    work: Work, remedy: RemedySpec, tries: int, lines: list[EvidenceLine], what: str
+    work: Work, remedy: RemedySpec, delay: float, lines: list[EvidenceLine], what: str
 ) -> Cure | None:
-    delay = remedy.delay(tries, None)
     if remedy.remedy in _RERUN:
         return Cure(f"{what} started again, after {delay:g} s", delay)
     if remedy.remedy == "scale_up":

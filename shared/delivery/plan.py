@@ -16,6 +16,7 @@ _TODO = re.compile(r"\b(?:TODO|TBD|FIXME|PLACEHOLDER|CHANGE_?ME)\b|<(?:your|inse
 ROOT = "/Workspace/Shared/.lakemend"
 _ROOT = re.compile(r"^/Workspace/(?:[\w.@-]+/)*[\w.@-]+$")
 Rate = Annotated[float, Meta(ge=0, le=1)]
+_CHECKS = {"specification": ("checks",)}  # as the builder calls the task
 TARGETS = ("dev", "staging", "prod")
 Target = Literal["dev", "staging", "prod"]
 
@@ -32,6 +33,8 @@ class _Thresholds(msgspec.Struct, forbid_unknown_fields=True):
     min_pass_rate: Rate = 0.95
     expectations: dict[str, Rate] = {}
     min_rows: dict[str, Annotated[int, Meta(ge=0)]] = {}
+    min_table_rows: Annotated[int, Meta(ge=0)] = 0
+    max_quarantined: Rate | None = None
     max_age_hours: Annotated[float, Meta(gt=0)] | None = None
     warehouse: Annotated[str, Meta(pattern=r"^[\w-]*$")] = ""
 
@@ -67,6 +70,8 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     expected_tables: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
     refreshable_tables: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
     access: Annotated[tuple[_Access, ...], Meta(max_length=50)] = ()
+    check_tasks: Annotated[tuple[str, ...], Meta(max_length=100)] | None = None
+    keep_versions: Annotated[int, Meta(ge=2, le=100)] = 3
     workspace_root: str = ROOT
     commit: Annotated[str, Meta(max_length=100)] = ""
     clean: bool | None = None
@@ -106,7 +111,9 @@ def read_plan(value: Any, bundle: bytes | None = None) -> Asked:  # noqa: ANN401
     kind, source, name = _source(body, bundle)
     if not name:
         raise PlanRefused([_problem("name", "missing: expected the pipeline's name")])
-    return Asked(_plan(body, kind, name), source, body.delivery_key)
+    own = _own_quality(source) if kind == "specification" else {}
+    quality = msgspec.convert({**own, **(value.get("quality") or {})}, Thresholds)
+    return Asked(_plan(body, kind, name, quality), source, body.delivery_key)
 
 
 def _problem(field: str, expected: str) -> dict[str, str]:
@@ -166,6 +173,8 @@ def _sense(body: Body) -> Iterator[dict[str, str]]:
     promoted = body.promote_to
     if promoted and TARGETS.index(promoted.target) <= TARGETS.index(body.target):
         yield _problem("promote_to.target", f"expected a target after {body.target}")
+    if body.check_tasks and body.pipeline_id:
+        yield _problem("check_tasks", "a pipeline given by its id has no job with it")
     if promoted and body.pipeline_id:
         yield _problem("promote_to", "a pipeline given by its id has no source to promote")
 
@@ -221,9 +230,21 @@ def _bundle_problems(body: Body, packed: bytes) -> Iterator[dict[str, str]]:
             yield _problem(error.field, error.expected)
 
 
-def _plan(body: Body, kind: str, name: str) -> DeliveryPlan:
+def _own_quality(source: Source) -> dict[str, Any]:
+    """What a specification asks of its data; what the plan names itself goes before it."""
+    from shared.delivery.builder.spec import Specification
+
+    asked = msgspec.json.decode(source.content, type=Specification).quality
+    return {
+        "max_quarantined": asked.max_quarantined,
+        "min_table_rows": asked.min_rows,
+        "max_age_hours": asked.max_age_hours,
+    }
+
+
+def _plan(body: Body, kind: str, name: str, quality: Thresholds) -> DeliveryPlan:
     promoted = body.promote_to
-    quality = msgspec.convert(msgspec.to_builtins(body.quality), Thresholds)
+    checks = body.check_tasks if body.check_tasks is not None else _CHECKS.get(kind, ())
     return DeliveryPlan(
         name=name,
         target=body.target,
@@ -240,6 +261,8 @@ def _plan(body: Body, kind: str, name: str) -> DeliveryPlan:
         quality=quality,
         expected_tables=body.expected_tables,
         refreshable_tables=body.refreshable_tables,
+        check_tasks=checks,
+        keep_versions=body.keep_versions,
         access=tuple(Access(a.principal, a.level, a.kind) for a in body.access),
         root=body.workspace_root,
         commit=body.commit,

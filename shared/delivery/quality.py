@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from shared.delivery_models import Check, Flow, Thresholds
 
@@ -29,7 +30,18 @@ def rows(flows: Mapping[str, Flow], wanted: Thresholds) -> Iterator[Check]:
         yield Check(f"rows of {table}", count >= least, f"{count} rows, wanted {least}")
 
 
-def freshness(table: str, updated_millis: int, now_millis: int, hours: float) -> Check:
+def quarantined(
+    bronze: str, quarantine: str, flows: Mapping[str, Flow], most: float
+) -> Iterator[Check]:
+    """The share of a source's rows that the update set aside."""
+    raw = flows[bronze].rows if bronze in flows else 0
+    aside = flows[quarantine].rows if quarantine in flows else 0
+    if raw:
+        told = f"{aside / raw:.2%} of {raw} rows, at most {most:.2%}"
+        yield Check(f"set aside in {quarantine}", aside / raw <= most, told)
+
+
+def freshness(table: str, written: datetime, now: datetime, hours: float) -> Check:
     """How long ago a table was written."""
-    age = max(now_millis - updated_millis, 0) / 3_600_000
+    age = max((now - written).total_seconds(), 0.0) / 3600
     return Check(f"freshness of {table}", age <= hours, f"{age:.1f} hours, wanted {hours:g}")

@@ -22,6 +22,7 @@ Json = dict[str, Any]
 FOLDER, PIPELINE_ID = "${folder}", "${pipeline_id}"
 MANAGED = {"managed_by": "lakemend"}
 VERSION_TAG = "lakemend_delivery"
+PAUSABLE = ("schedule", "continuous", "trigger")  # what makes a job run by itself
 _OPEN = re.compile(r"\$\{(?!folder\}|pipeline_id\})[^}]*\}?")
 _JOB_REFERENCE = re.compile(r"\{\{[^{}]*\}\}")
 # What the platform sets itself, or what only the bundle's own tool understands.

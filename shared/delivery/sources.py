@@ -27,10 +27,14 @@ def load(work: Work, target: str = "") -> Resolved:
     return from_bundle(read_zip(content), wanted, work.plan.target)
 
 
+def home(work: Work) -> str:
+    """Where the folders of all versions of this pipeline lie."""
+    return f"{work.plan.root}/{ascii_name(work.plan.name)}/{work.stage.target}"
+
+
 def folder(work: Work) -> str:
     """Where the sources of this delivery's present version go; never used twice."""
-    name = ascii_name(work.plan.name)
-    return f"{work.plan.root}/{name}/{work.stage.target}/{work.version}"
+    return f"{home(work)}/{work.version}"
 
 
 def validation_name(work: Work, version: int) -> str:

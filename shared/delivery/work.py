@@ -1,7 +1,7 @@
-"""What all steps of a delivery share: the record, its gates, and mutations that are made once.
+"""What all steps of a delivery share: the record, its gates, its time.
 
-Steps are written as straight lines. They leave by raising: `Later` to come back after a pause,
-`GateFailed` when the gate cannot be passed.
+Steps leave by raising (`shared.delivery.leaving`); changes of the platform are in
+`shared.delivery.mutations`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,16 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from shared.clock import iso
+from shared.delivery.leaving import GateFailed
 from shared.delivery_models import (
     Check,
     Delivery,
-    DeliveryIntent,
     DeliveryPlan,
     DeliveryState,
     Gate,
     GateName,
     GateState,
     Stage,
-)
-from shared.errors import (
-    ChangeInDoubt,
-    NothingChanged,
-    PlatformThrottled,
-    PlatformUnavailable,
 )
 from shared.healing.context import Context
 from shared.models import AuditEntry, Json
@@ -36,35 +29,6 @@ from shared.platforms.deployments import Deployments
 from shared.vocabulary import Action
 
 _MOST_CHECKS, _LONGEST_NOTE = 200, 1000
-_MAX_ACTS = 3  # of one mutation: refusals for now, and doubts resolved to "no"
-
-
-class Later(Exception):
-    """The step goes on after a pause; `why` is shown to people."""
-
-    def __init__(self, seconds: float, why: str = "") -> None:
-        super().__init__(why)
-        self.seconds = seconds
-        self.why = why
-
-
-class GateFailed(Exception):
-    """The gate is not passed; the text says why."""
-
-
-class Mutation(msgspec.Struct, frozen=True):
-    """One change of the platform.
-
-    `name` is unique in the delivery. `look` says what the change has made, None if it is not there;
-    without it the change may be made again at any time with the same result. `before` is what has
-    to be remembered of the time before it.
-    """
-
-    name: str
-    words: str
-    act: Callable[[], Json]
-    look: Callable[[Json], Json | None] | None = None
-    before: Callable[[], Json] | None = None
 
 
 class Work:
@@ -119,7 +83,7 @@ class Work:
             if head is not None and head.count > fresh.audit_count:
                 fresh.audit_count, fresh.audit_head = head.count, head.hash
 
-        self.delivery = self.context.deliveries.change(identity, apply)
+        self.delivery = self.context.deliveries.change(identity, apply, held=True)
 
     def entry(  # noqa: PLR0913 - one keyword per column of the timeline
         self,
@@ -148,9 +112,14 @@ class Work:
     # Gates
 
     def enter(self, name: GateName) -> Gate:
-        """The gate's passage that is on; begun, if it is not."""
+        """The gate's passage that is on; begun, if it is not.
+
+        Raises:
+            GateFailed: it had found what fails it when it stopped.
+        """
         gate = self.delivery.gate
         if gate is not None and gate.state is GateState.RUNNING and gate.name is name:
+            _refuse(gate.checks)
             return gate
         now, target, version = self.now, self.stage.target, self.delivery.version
         number = len(self.delivery.gates)
@@ -201,106 +170,7 @@ class Work:
     def require(self, checks: list[Check], phase: str) -> None:
         """Keep what was looked at, and that the gate has come so far; what is wrong fails it."""
         self.phase(phase, checks)
-        wrong = [f"{check.name}: {check.note}" for check in checks if check.ok is False]
-        if wrong:
-            raise GateFailed("; ".join(wrong))
-
-    # Mutations
-
-    def once(self, mutation: Mutation) -> Json:
-        """Make a mutation, as nearly exactly once as the platform allows; what it has made.
-
-        Raises:
-            Later: it is not known yet whether it was made, or nothing may be done now.
-            NothingChanged: the platform refused it.
-            GateFailed: it cannot be told whether it was made.
-        """
-        intent = self.delivery.intents.get(mutation.name)
-        if intent is not None and intent.made:
-            return intent.memo
-        self._hold()
-        if intent is None or intent.outcome == "refused" or mutation.look is None:
-            return self._act(mutation, intent)
-        found = mutation.look(intent.memo)
-        if found is not None:
-            return self._made(mutation, {**intent.memo, **found}, "found")
-        timings = self.context.timings
-        if intent.looks + 1 < timings.doubt_looks:
-            self._set(mutation.name, intent.outcome, looks=intent.looks + 1)
-            raise Later(timings.doubt_interval, f"looking whether it was done: {mutation.words}")
-        return self._act(mutation, intent)
-
-    def _hold(self) -> None:
-        paused = self.context.paused()
-        if paused:
-            raise Later(self.context.timings.hold_interval, f"automation is stopped: {paused}")
-
-    def _act(self, mutation: Mutation, seen: DeliveryIntent | None) -> Json:
-        if seen is not None and seen.tries >= _MAX_ACTS and mutation.look is not None:
-            raise GateFailed(f"it cannot be told whether it was done: {mutation.words}")
-        memo = dict(seen.memo) if seen else dict(mutation.before() if mutation.before else {})
-        if not self._intend(mutation, seen, memo):
-            raise Later(self.context.timings.doubt_interval, mutation.words)
-        try:
-            made = mutation.act()
-        except ChangeInDoubt as error:
-            self._set(mutation.name, "doubt")
-            raise Later(self.context.timings.doubt_interval, str(error)) from None
-        except NothingChanged as error:
-            self._refused(mutation, error)
-            raise
-        return self._made(mutation, {**memo, **made}, "taken")
-
-    def _refused(self, mutation: Mutation, error: NothingChanged) -> None:
-        """The platform said no: perhaps only for now, perhaps because it is done already."""
-        tries = self.delivery.intents[mutation.name].tries
-        self._set(mutation.name, "refused")
-        passing = isinstance(error, PlatformThrottled | PlatformUnavailable)
-        if passing and tries < _MAX_ACTS:
-            wait = error.retry_after if isinstance(error, PlatformThrottled) else None
-            raise Later(wait or self.context.timings.doubt_interval, str(error))
-        words = f"The platform refused: {mutation.words}. {error}"
-        entry = self.entry(Action.ACTION_REFUSED, words, f"{mutation.name}-refused-{tries}")
-        self.change(lambda _: None, entry)
-
-    def _intend(self, mutation: Mutation, seen: DeliveryIntent | None, memo: Json) -> bool:
-        """Write the intent before the call; False if another copy of the activity was faster."""
-        now, won = self.now, False
-
-        def intend(fresh: Delivery) -> None:
-            nonlocal won
-            won = fresh.intents.get(mutation.name) == seen
-            if not won:
-                return
-            tries = seen.tries + 1 if seen else 1
-            intent = DeliveryIntent(now, mutation.words, memo=memo, tries=tries)
-            fresh.intents[mutation.name] = intent
-
-        words = f"About to {mutation.words}"
-        entry = self.entry(Action.INTENDED, words, f"{mutation.name}-intended", details=memo)
-        self.change(intend, *([entry] if seen is None else []))
-        return won
-
-    def _made(self, mutation: Mutation, memo: Json, outcome: str) -> Json:
-        action = Action.ACTION_TAKEN if outcome == "taken" else Action.ACTION_FOUND
-        words = f"Done: {mutation.words}" + (" (found already done)" * (outcome == "found"))
-        key = f"{mutation.name}-made"
-        entry = self.entry(action, words, key, result=outcome, details=memo)
-
-        def note(fresh: Delivery) -> None:
-            intent = fresh.intents[mutation.name]
-            intent.outcome, intent.memo = outcome, memo
-
-        self.change(note, entry)
-        return memo
-
-    def _set(self, name: str, outcome: str, looks: int = 0) -> None:
-        def note(fresh: Delivery) -> None:
-            intent = fresh.intents[name]
-            if not intent.made:
-                intent.outcome, intent.looks = outcome, looks
-
-        self.change(note)
+        _refuse(checks)
 
     # Time
 
@@ -308,9 +178,11 @@ class Work:
         """The end of a time that began with the present step."""
         return (self.delivery.step_since or self.now) + timedelta(minutes=minutes)
 
-    def moment(self) -> str:
-        """Now, as the platform writes it."""
-        return iso(self.now)
+
+def _refuse(checks: list[Check]) -> None:
+    wrong = [f"{check.name}: {check.note}" for check in checks if check.ok is False]
+    if wrong:
+        raise GateFailed("; ".join(wrong))
 
 
 def bounded(checks: list[Check]) -> list[Check]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from datetime import datetime
 
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 
 from shared.catalog.loader import NEVER_AUTOMATED, RemedySpec
 from shared.clock import iso
+from shared.diagnosis.pauses import told_to_wait
 from shared.errors import NothingChanged
 from shared.healing import changes
 from shared.healing.context import Context, next_key, usage_of, work_of
@@ -97,7 +97,7 @@ def _examine(context: Context, incident: Incident) -> tuple[Evidence, Diagnosis]
     if not lines and not incident.attempts:
         lines = [_clean(context, line) for line in incident.hints]
     diagnosis = context.classifier.classify(lines)
-    evidence.retry_after = evidence.retry_after or _told_to_wait(diagnosis)
+    evidence.retry_after = evidence.retry_after or told_to_wait(diagnosis.lines)
     _look_up(context, incident, evidence)
     return evidence, diagnosis
 
@@ -111,19 +111,6 @@ def _look_up(context: Context, incident: Incident, evidence: Evidence) -> None:
             incident.usual_seconds = context.history.usual_seconds(incident.failure, evidence)
     if scope.uses_tags(context.policy):
         incident.tags = context.history.tags(incident.failure, evidence)
-
-
-def _told_to_wait(diagnosis: Diagnosis) -> float | None:
-    """Seconds that the platform asked for in its words, None if it did not."""
-    for line in diagnosis.lines:
-        match = _RETRY_AFTER.search(line.message[:20_000])
-        if match:
-            return min(float(match.group(1)), _LONGEST_PAUSE)
-    return None
-
-
-_RETRY_AFTER = re.compile(r"retry[- _]?after[^0-9\n]{0,20}(\d{1,6})(?!\d)", re.IGNORECASE)
-_LONGEST_PAUSE = 3600.0
 
 
 def _clean(context: Context, line: EvidenceLine) -> EvidenceLine:

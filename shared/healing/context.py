@@ -18,6 +18,7 @@ from shared.ledger.alerts import Alerts
 from shared.ledger.audit import Audit
 from shared.ledger.claims import Claims
 from shared.ledger.deliveries import Deliveries
+from shared.ledger.documents import Documents
 from shared.ledger.incidents import Incidents
 from shared.ledger.limits import Limits, Usage
 from shared.ledger.locks import Locks
@@ -87,6 +88,7 @@ class Context(msgspec.Struct, frozen=True):
     links: Links
     selftests: SelfTests
     deliveries: Deliveries
+    documents: Documents
 
     @property
     def timings(self) -> Timings:

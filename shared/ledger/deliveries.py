@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -24,6 +25,7 @@ _TRIES = 60
 _LONGEST_PAUSE = 0.2  # seconds between two tries
 _PART = 400_000  # characters of a source in one row
 _MOST_PARTS = 99
+_MOST_SEEN = 64  # records that are remembered as they were last written
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -39,6 +41,7 @@ class Deliveries:
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
+        self._seen: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
 
     def reserve(self, key: str, content: str, opened_at: datetime) -> Receipt:
         """An id for what `key` names: the one that it has, or a new one.
@@ -80,29 +83,51 @@ class Deliveries:
         """
         return self._read(delivery_id)[0]
 
-    def change(self, delivery_id: str, change: Callable[[Delivery], None]) -> Delivery:
+    def change(
+        self, delivery_id: str, change: Callable[[Delivery], None], *, held: bool = False
+    ) -> Delivery:
         """Change a delivery under optimistic locking; `change` may be called more than once.
+
+        Args:
+            delivery_id: which one.
+            change: what is done to it.
+            held: who asks holds the delivery's locks, so it is likely still as this process wrote
+                it last; that saves reading it. If it is not, it is read as always.
 
         Raises:
             LedgerMissing: there is none with this id.
             LedgerUnavailable: storage did not answer, or too many writers were in each other's way.
         """
+        known = self._seen.get(delivery_id) if held else None
         for turn in range(_TRIES):
-            delivery, etag = self._read(delivery_id)
-            was_closed = delivery.state.closed
-            change(delivery)
-            delivery.updated_at = self._clock.now()
-            if was_closed and not delivery.state.closed:  # taken back later, it is open again
-                self._table.put({"PartitionKey": _OPEN, "RowKey": delivery_id})
+            if known is not None and turn == 0:
+                delivery, etag = msgspec.json.decode(known[0], type=Delivery), known[1]
+            else:
+                delivery, etag = self._read(delivery_id)
             try:
-                self._table.replace(_entity(delivery), etag)
+                return self._changed(delivery, etag, change)
             except LedgerConflict:
                 self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
-                continue
-            if delivery.state.closed:
-                self._table.delete(_OPEN, delivery_id)
-            return delivery
         raise LedgerUnavailable("too many writers on one delivery")
+
+    def _changed(
+        self, delivery: Delivery, etag: str, change: Callable[[Delivery], None]
+    ) -> Delivery:
+        was_closed, delivery_id = delivery.state.closed, delivery.delivery_id
+        change(delivery)
+        delivery.updated_at = self._clock.now()
+        if was_closed and not delivery.state.closed:  # taken back later, it is open again
+            self._table.put({"PartitionKey": _OPEN, "RowKey": delivery_id})
+        self._remember(delivery, self._table.replace(_entity(delivery), etag))
+        if delivery.state.closed:
+            self._table.delete(_OPEN, delivery_id)
+        return delivery
+
+    def _remember(self, delivery: Delivery, etag: str) -> None:
+        self._seen.pop(delivery.delivery_id, None)
+        self._seen[delivery.delivery_id] = msgspec.json.encode(delivery), etag
+        while len(self._seen) > _MOST_SEEN:
+            self._seen.popitem(last=False)
 
     def opened(self) -> Iterator[str]:
         """Ids of the deliveries that are not closed, oldest first."""

@@ -99,8 +99,8 @@ class Table:
 
         _call(lambda: self._client.upsert_entity(entity, mode=UpdateMode.REPLACE))
 
-    def replace(self, entity: Entity, etag: str) -> None:
-        """Write a row that must not have changed since it was read.
+    def replace(self, entity: Entity, etag: str) -> str:
+        """Write a row that must not have changed since it was read; its new ETag.
 
         Raises:
             LedgerConflict: it has changed, or is gone.
@@ -109,7 +109,7 @@ class Table:
         from azure.data.tables import UpdateMode
 
         fields = {key: value for key, value in entity.items() if key != "etag"}
-        _call(
+        written = _call(
             lambda: self._client.update_entity(
                 fields,
                 mode=UpdateMode.REPLACE,
@@ -117,6 +117,7 @@ class Table:
                 match_condition=MatchConditions.IfNotModified,
             )
         )
+        return str(written["etag"])
 
     def delete(self, partition: str, row: str) -> None:
         """Remove a row; no error if there is none."""

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from shared.clock import Clock
-from shared.delivery_models import Delivery
 from shared.errors import ConfigurationError, NothingChanged, PlatformMissing
 from shared.findings.model import FindingKind, Seen
 from shared.ledger.documents import Documents
@@ -131,23 +130,6 @@ class Pipelines:
     def accept(self, deployed: Deployed, by: str) -> Baseline:
         """Take a pipeline as it is now for what it should be."""
         return self._keep(deployed, by, replace=True)
-
-    def accept_delivered(self, delivery: Delivery) -> None:
-        """Take the newest delivered stage of a delivery for what its pipeline should be.
-
-        May be repeated: a baseline of the same delivery is left as it is.
-
-        Raises:
-            NothingChanged: a platform could not be asked.
-        """
-        stages = [stage for stage in delivery.stages if stage.delivered_at and stage.pipeline_id]
-        if not stages:
-            return
-        by = f"delivery {delivery.delivery_id}"
-        for deployed in self.named(stages[-1].pipeline_id, stages[-1].workspace):
-            kept = self.baseline(deployed)
-            if kept is None or kept.by != by:
-                self.accept(deployed, by)
 
     def sweep(self) -> Iterator[Look]:
         """Check all pipelines of all workspaces; what is seen first becomes its own baseline."""

@@ -66,6 +66,10 @@ class Deployments:
         except PlatformMissing:
             return None
 
+    def warehouse(self, warehouse_id: str) -> Row:
+        """A SQL warehouse, with name and state."""
+        return self._get(f"/api/2.0/sql/warehouses/{quote(warehouse_id, safe='')}")
+
     # Pipelines
 
     def pipelines_named(self, name: str) -> list[str]:
@@ -154,6 +158,20 @@ class Deployments:
         """Delete a job; no error if it is gone."""
         self._gone("POST", "/api/2.2/jobs/delete", {"job_id": job_id})
 
+    def is_running(self, job_id: int) -> bool:
+        """Whether a run of a job goes on."""
+        answer = self._get("/api/2.2/jobs/runs/list", job_id=job_id, active_only="true", limit=1)
+        return bool(answer.get("runs"))
+
+    def run_tasks(self, job_id: int, tasks: list[str], token: str) -> int:
+        """Run only some tasks of a job; the same token gives the same run. Returns its id."""
+        body = {"job_id": job_id, "only": tasks, "idempotency_token": token}
+        return int(self._send("POST", "/api/2.2/jobs/run-now", body)["run_id"])
+
+    def cancel_run(self, run_id: str) -> None:
+        """Cancel a run; nothing happens where it is over, no error if it is gone."""
+        self._gone("POST", "/api/2.2/jobs/runs/cancel", {"run_id": int(run_id)})
+
     # Folders and access
 
     def upload(self, folder: str, files: dict[str, str]) -> None:
@@ -176,6 +194,14 @@ class Deployments:
             files = [str(row["path"]) for row in rows if row.get("object_type") != "DIRECTORY"]
             found |= {path.removeprefix(f"{folder}/") for path in files}
         return found
+
+    def folders(self, folder: str) -> list[str]:
+        """Paths of the folders right below a folder; none if it is not there."""
+        try:
+            rows = self._get("/api/2.0/workspace/list", path=folder).get("objects") or []
+        except PlatformMissing:
+            return []
+        return [str(row["path"]) for row in rows if row.get("object_type") == "DIRECTORY"]
 
     def remove_folder(self, folder: str) -> None:
         """Delete a folder with all that is in it; no error if it is gone."""

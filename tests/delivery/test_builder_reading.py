@@ -55,7 +55,7 @@ def test_the_published_schema_is_current_and_takes_the_example() -> None:
     validator.validate(SMALL)
     for path in Path("examples").iterdir():
         read(path.read_bytes())
-        validator.validate(reading._load(path.read_bytes()))
+        validator.validate(reading.load(path.read_bytes()))
     with pytest.raises(jsonschema.ValidationError):
         validator.validate(SMALL | {"colour": "blue"})
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from shared.delivery.evidence import flows_of, lines_of, place_of
-from shared.delivery.quality import expectations, freshness, rows
+from shared.delivery.guide import words
+from shared.delivery.quality import expectations, freshness, quarantined, rows
 from shared.delivery.summary import markdown, summary
+from shared.delivery.tables import Version
 from shared.delivery_models import (
     Check,
     Delivery,
@@ -46,8 +48,26 @@ def test_just_below_a_threshold_is_below() -> None:
 def test_rows_and_freshness() -> None:
     found = list(rows({"t": Flow(rows=5)}, Thresholds(min_rows={"t": 5, "u": 1})))
     assert [c.ok for c in found] == [True, False]
-    assert freshness("t", 0, 3_600_000, 1).ok
-    assert freshness("t", 0, 3_600_001, 1).ok is False
+    written = datetime(2026, 1, 1, tzinfo=UTC)
+    assert freshness("t", written, written + timedelta(hours=1), 1).ok
+    assert freshness("t", written, written + timedelta(hours=1, seconds=1), 1).ok is False
+
+
+def test_what_is_set_aside_is_a_share_of_what_came_in() -> None:
+    flows = {"b": Flow(rows=200), "q": Flow(rows=21)}
+    assert [c.ok for c in quarantined("b", "q", flows, 0.1)] == [False]
+    assert [c.ok for c in quarantined("b", "q", flows, 0.105)] == [True]
+    assert list(quarantined("b", "q", {"b": Flow(), "q": Flow(rows=3)}, 0.1)) == []
+
+
+def test_the_guide_names_the_versions_before_and_after() -> None:
+    begun = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    at = [begun + timedelta(hours=hours) for hours in (1, -1, -2)]
+    versions = [Version(number, moment) for number, moment in zip((7, 6, 5), at, strict=True)]
+    assert "version 6 before, 7 after" in words("c.s.t", versions, begun)[0]
+    assert words("c.s.t", versions[1:], begun) == ("", "not written since")
+    assert words("c.s.t", versions[:1], begun)[1].startswith("made by this delivery")
+    assert words("c.s.t", [], begun) == ("", "without a history")
 
 
 def event(kind: str, second: int, **details: object) -> dict[str, object]:

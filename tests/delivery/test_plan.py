@@ -192,3 +192,24 @@ def test_a_bundle_for_a_further_target_has_a_file_of_its_own() -> None:
 def test_tables_are_read_off_the_sources() -> None:
     text = 'import dlt\n@dlt.table(name="a")\ndef f(): ...\n@dlt.view(name="b")\ndef g(): ...\n'
     assert tables_of([text, "def broken(:"]) == ("a",)
+
+
+def test_a_specifications_quality_holds_where_the_plan_names_nothing() -> None:
+    own = SPEC | {"quality": {"max_quarantined": 0.2, "min_rows": 7, "max_age_hours": 24}}
+
+    taken = read_plan({"target": "dev", "specification": own}).plan.quality
+    assert (taken.max_quarantined, taken.min_table_rows, taken.max_age_hours) == (0.2, 7, 24)
+
+    named = {"max_quarantined": 0.5, "max_age_hours": 1, "min_pass_rate": 0.9}
+    both = read_plan({"target": "dev", "specification": own, "quality": named}).plan.quality
+    assert (both.max_quarantined, both.min_table_rows, both.max_age_hours) == (0.5, 7, 1)
+    assert both.min_pass_rate == 0.9
+
+
+def test_which_tasks_check_a_job_is_known_of_a_specification_only() -> None:
+    assert read_plan({"target": "dev", "specification": SPEC}).plan.check_tasks == ("checks",)
+    none = read_plan({"target": "dev", "specification": SPEC, "check_tasks": []})
+    assert none.plan.check_tasks == ()
+    given = {"target": "dev", "name": "x", "pipeline_id": "p"}
+    assert read_plan(given).plan.check_tasks == ()
+    assert "check_tasks" in problems(given | {"check_tasks": ["checks"]})

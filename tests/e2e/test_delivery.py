@@ -2,66 +2,33 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
-import stat
 import uuid
-import zipfile
 from typing import Any
 
 import pytest
 import requests
 import yaml
 
-from tests.e2e.hosts import StartHost
+from tests.e2e.deliveries import (
+    GATES,
+    LAUNCH,
+    MEMORY,
+    bad_data,
+    classic,
+    failing,
+    folders,
+    jobs,
+    passed,
+    pipelines,
+    specification,
+    state,
+    update_outcomes,
+    zipped,
+)
 from tests.e2e.world import Json, World
 
 CLOSED = {"succeeded", "rolled_back", "cancelled", "failed"}
-GATES = ["L1 configuration", "L2 deployment", "L3 execution", "L4 data quality"]
-LAUNCH = "[DLT ERROR CODE: CLUSTER_LAUNCH_FAILURE] Failed to launch pipeline cluster"
-MEMORY = "java.lang.OutOfMemoryError: Java heap space"
-
-
-def specification(world: World, **more: Any) -> Json:
-    """A small specification of its own; its schemas are made in the sandbox."""
-    name = f"Shop {uuid.uuid4().hex[:8]}"
-    schema = name.lower().replace(" ", "_")
-    for suffix in ("_dev", "_staging", ""):
-        world.script("databricks/schemas", full_name=f"main.{schema}{suffix}")
-    table = {
-        "name": "Orders",
-        "format": "json",
-        "path": "/Volumes/main/landing/orders",
-        "key": ["order_id"],
-        "columns": [
-            {"name": "order_id", "type": "long"},
-            {"name": "amount", "type": "double", "cast": "strict"},
-        ],
-        "measures": ["amount"],
-        "expectations": [
-            {"name": "amount is there", "column": "amount", "not_null": True, "action": "warn"}
-        ],
-    }
-    return {"name": name, "catalog": "main", "schema": schema, "tables": [table]} | more
-
-
-def classic(world: World) -> Json:
-    compute = {"min_workers": 1, "max_workers": 4}
-    return specification(world, serverless=False, compute=compute)
-
-
-def update_outcomes(world: World, spec: Json, *outcomes: Json, suffix: str = " \\(dev\\)$") -> None:
-    world.script(
-        "databricks/update-outcomes",
-        match=f"^{re.escape(spec['name'])}{suffix}",
-        outcomes=list(outcomes),
-    )
-
-
-def failing(message: str, flow: str = "bronze_orders", **more: Any) -> Json:
-    error = {"exceptions": [{"class_name": "Exception", "message": message}]}
-    return {"state": "FAILED", "flow": flow, "error": error} | more
 
 
 def deliver(world: World, spec: Json, **plan: Any) -> str:
@@ -84,29 +51,6 @@ def ended(world: World, delivery_id: str) -> Json:
     found: Json = world.until(ready)
     assert found["audit"]["whole"]
     return found
-
-
-def passed(found: Json, target: str = "dev") -> list[str]:
-    gates = [g for g in found["gates"] if g["target"] == target]
-    return [g["name"] for g in gates if g["state"] == "passed"]
-
-
-def state(world: World) -> Json:
-    told = requests.get(f"{world.sandbox_url}/_sandbox/state", timeout=10).json()
-    return dict(told["databricks"])
-
-
-def pipelines(world: World, spec: Json) -> list[Json]:
-    """Everything in the workspace whose name begins with the pipeline's."""
-    return [p for p in state(world)["pipelines"] if p["name"].startswith(spec["name"])]
-
-
-def jobs(world: World, spec: Json) -> list[Json]:
-    return [j for j in state(world)["jobs"] if j["settings"]["name"].startswith(spec["name"])]
-
-
-def folders(world: World, delivery_id: str) -> list[str]:
-    return [path for path in state(world)["files"] if delivery_id in path]
 
 
 def test_green_at_once(world: World) -> None:
@@ -203,12 +147,6 @@ def test_attempts_are_used_up(world: World) -> None:
     assert found["state"] == "rolled_back"
     assert "the attempts are used up" in found["outcome"]
     assert len(found["stages"][0]["updates"]) == 2
-
-
-def bad_data(world: World, spec: Json, *, first: bool) -> None:
-    failed = {"silver_orders": {"amount is there": 30}}
-    outcomes = [] if first else [{"state": "COMPLETED"}]
-    update_outcomes(world, spec, *outcomes, {"state": "COMPLETED", "failed_records": failed})
 
 
 def test_a_first_delivery_of_bad_data_leaves_nothing(world: World) -> None:
@@ -356,55 +294,25 @@ def test_one_key_is_one_delivery(world: World) -> None:
     assert [d["delivery_id"] for d in listed].count(first) == 1
 
 
-def slow(world: World, method: str, path: str, *, takes_effect: bool) -> None:
-    world.script(
-        "faults",
-        name=f"slow-{uuid.uuid4().hex}",
-        method=method,
-        path=path,
-        times=1,
-        status=500,
-        body={"error_code": "INTERNAL_ERROR", "message": "never read"},
-        after_effect=takes_effect,
-        delay_seconds=4,
-    )
-
-
-@pytest.mark.parametrize("takes_effect", [True, False])
-@pytest.mark.parametrize("path", ["/pipelines$", "/pipelines/[^/]+/updates$", "/jobs/create$"])
-def test_killed_in_the_middle_and_finished_after_the_restart(
-    start_host: StartHost, path: str, takes_effect: bool
-) -> None:
-    host = start_host()
-    world = host.world
+def test_a_healing_waits_while_its_pipeline_is_delivered(world: World) -> None:
     spec = specification(world)
-    already = len(world.seen(path))
-    slow(world, "POST", path, takes_effect=takes_effect)
-    delivery_id = deliver(world, spec)
-    world.until(lambda: len(world.seen(path)) > already)
+    ended(world, deliver(world, spec))
+    pipeline_id = pipelines(world, spec)[0]["pipeline_id"]
+    slowly = {"state": "COMPLETED", "duration_seconds": 60}
+    update_outcomes(world, spec, failing(LAUNCH, flow="flow"), slowly)
+    broken = {"pipeline_id": pipeline_id, "finished": True, "cause": "USER_ACTION"}
+    run_id = world.script("databricks/updates", **broken)["update_id"]
+    second = deliver(world, spec | {"description": "second"})
+    world.until(lambda: (delivery(world, second)["progress"] or {}).get("state") == "RUNNING")
 
-    host.service.kill()
-    host.service.start()
+    failure = {"kind": "update", "target": "databricks", "run_id": run_id, "pipeline": pipeline_id}
+    alert = world.send("/api/alerts", {"failures": [failure]})
 
-    found = ended(world, delivery_id)
-    assert found["state"] == "succeeded", found["outcome"]
-    (pipeline,) = pipelines(world, spec)
-    assert len(pipeline["updates"]) == 1
-    assert len(jobs(world, spec)) == 1
-    assert passed(found) == GATES
-
-
-def zipped(files: dict[str, str], links: dict[str, str] | None = None) -> str:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path, text in files.items():
-            packed.writestr(path, text)
-        for path, to in (links or {}).items():
-            entry = zipfile.ZipInfo(path)
-            entry.create_system = 3
-            entry.external_attr = (stat.S_IFLNK | 0o777) << 16
-            packed.writestr(entry, to)
-    return base64.b64encode(buffer.getvalue()).decode()
+    assert ended(world, second)["state"] == "succeeded"
+    incident = world.incident_of(alert)
+    assert incident["state"] == "observed", incident["timeline"]
+    assert incident["outcome"].endswith("it is good by now")
+    assert len(world.seen(f"pipelines/{pipeline_id}/updates$")) == 2  # both by deliveries
 
 
 def refused(world: World, **plan: Any) -> list[str]:

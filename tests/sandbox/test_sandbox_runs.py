@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, InvalidState, PermissionDenied
@@ -375,3 +377,24 @@ def test_a_run_that_is_already_over(sandbox: Sandbox, workspace: WorkspaceClient
     assert result(run) == RunResultState.FAILED
     assert run.run_duration == 60_000
     assert result(latest(run)["load"]) == RunResultState.UPSTREAM_FAILED
+
+
+def test_only_some_tasks_are_run_and_rules_hold_for_jobs_to_come(
+    sandbox: Sandbox, workspace: WorkspaceClient
+) -> None:
+    outcomes = [{"result": "FAILED", "error": "no"}]
+    sandbox.script("databricks/job-outcomes", match="^later$", task_key="second", outcomes=outcomes)
+    notebook = {"notebook_task": {"notebook_path": "/x"}}
+    first = {"task_key": "first", **notebook}
+    second = {"task_key": "second", "depends_on": [{"task_key": "first"}], **notebook}
+    body = {"name": "later", "tasks": [first, second]}
+    made: Any = workspace.api_client.do("POST", "/api/2.2/jobs/create", body=body)
+    asked = {"job_id": made["job_id"], "only": ["second"]}
+    run: Any = workspace.api_client.do("POST", "/api/2.2/jobs/run-now", body=asked)
+    sandbox.advance(60)
+    found = workspace.jobs.get_run(run["run_id"])
+    assert [task.task_key for task in found.tasks or []] == ["second"]
+    assert found.state is not None
+    assert found.state.result_state is RunResultState.FAILED
+    with pytest.raises(InvalidParameterValue):
+        workspace.api_client.do("POST", "/api/2.2/jobs/run-now", body=asked | {"only": ["third"]})

@@ -192,3 +192,24 @@ def test_the_log_knows_whether_a_statement_had_an_effect(
     execute(workspace, "SELECT 1")
     logged = sandbox.requests("sql/statements")[0]
     assert (logged["effect"], logged["body"]["wait_timeout"]) == (True, "30s")
+
+
+def test_a_tables_history_is_told_newest_first(
+    sandbox: Sandbox, workspace: WorkspaceClient
+) -> None:
+    sandbox.script("databricks/tables", full_name=TABLE)
+    sandbox.script("databricks/tables", full_name=TABLE)
+    answer = execute(workspace, "DESCRIBE HISTORY `main`.`sales`.`orders` LIMIT 1")
+    assert answer.result is not None
+    assert [row[0] for row in answer.result.data_array or []] == ["1"]
+    missing = execute(workspace, "DESCRIBE HISTORY main.sales.nowhere")
+    assert state(missing) is StatementState.FAILED
+    assert state(execute(workspace, "SELECT 1 FROM main.sales.nowhere LIMIT 1")) is (
+        StatementState.FAILED
+    )
+
+
+def test_a_warehouse_is_there_or_not(workspace: WorkspaceClient) -> None:
+    assert workspace.warehouses.get(WAREHOUSE).id == WAREHOUSE
+    with pytest.raises(NotFound):
+        workspace.warehouses.get("fedcba9876543210")

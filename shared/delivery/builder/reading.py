@@ -55,14 +55,19 @@ def read(text: str | bytes) -> Specification:
         InputError: what is wrong, with the path of the field.
     """
     try:
-        specification = msgspec.convert(_load(text), Specification)
+        specification = msgspec.convert(load(text), Specification)
     except msgspec.ValidationError as error:
         raise _named(error) from None
     check(specification)
     return specification
 
 
-def _load(text: str | bytes) -> Any:  # noqa: ANN401 - whatever the text holds
+def load(text: str | bytes) -> dict[str, Any]:
+    """The object that `text`, YAML 1.2 or JSON, holds, without any trick of YAML.
+
+    Raises:
+        InputError: it is no object, not to be read, or larger than a specification may be.
+    """
     if len(text) > MAX_BYTES:
         raise InputError("specification", f"expected at most {MAX_BYTES} bytes")
     try:
@@ -75,7 +80,7 @@ def _load(text: str | bytes) -> Any:  # noqa: ANN401 - whatever the text holds
         raise InputError("specification", f"expected YAML or JSON: {_where(error)}") from None
     if not isinstance(loaded, dict):
         raise InputError("specification", "expected an object with name, catalog, tables")
-    return loaded
+    return dict(loaded)
 
 
 def _where(error: Exception) -> str:

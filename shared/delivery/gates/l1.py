@@ -6,8 +6,11 @@ import ast
 from collections.abc import Callable, Iterator
 
 from shared.delivery import sources
+from shared.delivery.checks import wanted_tasks
 from shared.delivery.evidence import error_lines
 from shared.delivery.heal import heal
+from shared.delivery.leaving import GateFailed, Later
+from shared.delivery.mutations import Mutation, once
 from shared.delivery.resolved import (
     Resolved,
     imports_pipelines,
@@ -17,7 +20,8 @@ from shared.delivery.resolved import (
     stamp_of,
     stamped,
 )
-from shared.delivery.work import GateFailed, Later, Mutation, Work
+from shared.delivery.tables import warehouse_of
+from shared.delivery.work import Work
 from shared.delivery_models import Check, GateName, GateState
 from shared.errors import PlatformMissing, PlatformRefused
 from shared.models import EvidenceLine, Json
@@ -36,6 +40,7 @@ def check(work: Work) -> None:
     resolved = sources.load(work)
     if not gate.phase:
         checks = [*structure(resolved), *code(resolved), *_consistent(work, resolved)]
+        checks += _check_tasks(work, resolved)
         work.require([*checks, *_ready(work, resolved)], "checked")
     _pause(work)
     _remember(work, resolved)
@@ -112,6 +117,16 @@ def _consistent(work: Work, resolved: Resolved) -> Iterator[Check]:
     yield Check("environments", not problems, told)
 
 
+def _check_tasks(work: Work, resolved: Resolved) -> Iterator[Check]:
+    """Is there a task for each name that the plan gives?"""
+    wanted = work.plan.check_tasks
+    held = {task for tasks in wanted_tasks(resolved, wanted).values() for task in tasks}
+    missing = [task for task in wanted if task not in held]
+    if wanted:
+        told = f"no job has the task {', '.join(missing)}" if missing else ", ".join(wanted)
+        yield Check("check tasks", not missing, told)
+
+
 def _ready(work: Work, resolved: Resolved) -> Iterator[Check]:
     api = work.api
     signed_in = _asked("authentication", lambda: f"signed in as {api.me()}")
@@ -121,8 +136,16 @@ def _ready(work: Work, resolved: Resolved) -> Iterator[Check]:
     yield _asked("catalog", lambda: f"{api.catalog(resolved.catalog)['name']} is reachable")
     name = f"{resolved.catalog}.{resolved.schema}"
     yield _asked("schema", lambda: f"{api.schema(name)['full_name']} is reachable")
+    yield from _warehouse(work)
     yield _pipeline_name(work)
     yield from (_job_name(work, settings) for settings in resolved.jobs.values())
+
+
+def _warehouse(work: Work) -> Iterator[Check]:
+    """The SQL warehouse that L4 reads with, where one is named."""
+    named = warehouse_of(work)
+    if named:
+        yield _asked("SQL warehouse", lambda: f"{work.api.warehouse(named)['id']} is reachable")
 
 
 def _asked(name: str, call: Callable[[], str]) -> Check:
@@ -165,6 +188,7 @@ def _deployed(work: Work) -> Iterator[Check]:
     row = work.api.pipeline(work.plan.pipeline_id)
     told = str(row.get("name")) if row else "there is no such pipeline"
     yield Check("pipeline", row is not None, told)
+    yield from _warehouse(work)
 
 
 def _remember(work: Work, resolved: Resolved) -> None:
@@ -195,7 +219,7 @@ def _upload(work: Work, resolved: Resolved) -> None:
         return {"folder": folder, "files": len(resolved.files)}
 
     words = f"put {len(resolved.files)} files into {folder}"
-    work.once(Mutation(f"{work.prefix}-upload", words, act))
+    once(work, Mutation(f"{work.prefix}-upload", words, act))
 
 
 def _validate(work: Work, resolved: Resolved) -> tuple[str, list[EvidenceLine]]:
@@ -210,13 +234,14 @@ def _validate(work: Work, resolved: Resolved) -> tuple[str, list[EvidenceLine]]:
         found = api.pipelines_named(name)
         return {"pipeline_id": found[0]} if found else None
 
-    made = work.once(
+    made = once(
+        work,
         Mutation(
             f"{prefix}-pipeline",
             f"create the pipeline {name}",
             lambda: {"pipeline_id": api.create_pipeline(settings)},
             look,
-        )
+        ),
     )
     pipeline_id = str(made["pipeline_id"])
     update_id = _start_validation(work, prefix, pipeline_id)
@@ -227,7 +252,7 @@ def _validate(work: Work, resolved: Resolved) -> tuple[str, list[EvidenceLine]]:
             raise Later(work.context.timings.verify_first, f"the validation is {state}")
     result = _keep_result(work, prefix, pipeline_id, update_id)
     words = f"remove the pipeline {name}"
-    work.once(Mutation(f"{prefix}-removed", words, lambda: _removed(work, pipeline_id)))
+    once(work, Mutation(f"{prefix}-removed", words, lambda: _removed(work, pipeline_id)))
     return result
 
 
@@ -237,13 +262,14 @@ def _start_validation(work: Work, prefix: str, pipeline_id: str) -> str:
         return {"update_id": str(known[0]["update_id"])} if known else None
 
     request: Json = {"validate_only": True, "cause": "API_CALL"}
-    started = work.once(
+    started = once(
+        work,
         Mutation(
             f"{prefix}-update",
             "start the platform's validation",
             lambda: {"update_id": work.api.start_update(pipeline_id, request)},
             look,
-        )
+        ),
     )
     return str(started["update_id"])
 
@@ -260,7 +286,7 @@ def _keep_result(
         kept = [msgspec.structs.replace(x, message=x.message[:_KEPT]) for x in lines[:_MOST_KEPT]]
         return {"state": state, "lines": msgspec.to_builtins(kept)}
 
-    kept = work.once(Mutation(f"{prefix}-result", "keep what the validation said", act))
+    kept = once(work, Mutation(f"{prefix}-result", "keep what the validation said", act))
     return str(kept["state"]), msgspec.convert(kept["lines"], list[EvidenceLine])
 
 

@@ -8,13 +8,14 @@ import msgspec
 
 from shared.delivery import sources
 from shared.delivery.gates.l1 import job_name
-from shared.delivery.resolved import Resolved, placed, stamp_of, stamped
-from shared.delivery.work import GateFailed, Later, Mutation, Work
+from shared.delivery.leaving import GateFailed, Later
+from shared.delivery.left_jobs import left_jobs, pause_left_jobs
+from shared.delivery.mutations import Mutation, once
+from shared.delivery.resolved import PAUSABLE, Resolved, placed, stamp_of, stamped
+from shared.delivery.work import Work
 from shared.delivery_models import Access, Check, Delivery, GateName, GateState, Snapshot
 from shared.errors import PlatformMissing, PlatformRefused
 from shared.models import Json
-
-_PAUSABLE = ("schedule", "continuous", "trigger")
 
 
 def deploy(work: Work) -> None:
@@ -25,7 +26,10 @@ def deploy(work: Work) -> None:
         work.leave(GateState.SKIPPED, "deployed already, its settings are kept", "deliver_run")
         return
     resolved = sources.load(work)
+    alone = bool(work.stage.pipeline_id)
     _snapshot(work, resolved)
+    if work.stage.pipeline_id and not alone:
+        raise Later(0.0, "the pipeline is there already: nobody else may work on it")
     if not gate.phase:
         work.require(list(_governance(work, resolved)), "governed")
     _wait_for_rest(work)
@@ -33,8 +37,10 @@ def deploy(work: Work) -> None:
     for key, settings in resolved.jobs.items():
         _job(work, key, settings, pipeline_id)
     _access(work, pipeline_id)
-    work.require(list(_verified(work, resolved, pipeline_id)), "verified")
-    note = f"pipeline {pipeline_id}, {len(resolved.jobs)} jobs, version {work.version}"
+    left = pause_left_jobs(work)
+    work.require([*_verified(work, resolved, pipeline_id), *left], "verified")
+    jobs = f"{len(resolved.jobs)} job{'s' * (len(resolved.jobs) != 1)}"
+    note = f"pipeline {pipeline_id}, {jobs}, version {work.version}"
     work.leave(GateState.PASSED, note, "deliver_run")
 
 
@@ -60,7 +66,14 @@ def _snapshot(work: Work, resolved: Resolved) -> None:
         for listed in work.api.jobs_named(job_name(work, job)):
             known[key] = int(listed["job_id"])
             settings[key] = dict(work.reads.job(str(listed["job_id"])).get("settings") or {})
+    work.stage.pipeline_id = found[0]  # only this copy of the record
+    left = left_jobs(work, row.get("spec") or {}, set(known.values()))
+    settings |= {_left_key(job_id): job for job_id, job in left.items()}
     _keep(work, found[0], _snapshot_of(row, settings), known)
+
+
+def _left_key(job_id: int) -> str:
+    return f"left-{job_id}"
 
 
 def _snapshot_of(row: Json, jobs: dict[str, Json]) -> Snapshot:
@@ -77,6 +90,9 @@ def _keep(work: Work, pipeline_id: str, previous: Snapshot | None, jobs: dict[st
             return
         stage.looked, stage.previous, stage.pipeline_id = True, previous, pipeline_id
         stage.jobs = dict(jobs)
+        for key in previous.jobs if previous else ():
+            if key not in jobs:
+                stage.left[key] = int(key.removeprefix("left-"))
         if previous is not None and not stage.catalog:
             stage.catalog = str(previous.pipeline.get("catalog") or "")
             stage.schema = str(previous.pipeline.get("schema") or "")
@@ -141,13 +157,14 @@ def _pipeline(work: Work, resolved: Resolved) -> str:
                 return {"pipeline_id": pipeline_id}
         return None
 
-    made = work.once(
+    made = once(
+        work,
         Mutation(
             f"{work.prefix}-pipeline",
             f"create the pipeline {work.stage.pipeline_name}",
             lambda: {"pipeline_id": api.create_pipeline(settings)},
             look,
-        )
+        ),
     )
     pipeline_id, number = str(made["pipeline_id"]), work.delivery.stage_number
 
@@ -184,14 +201,14 @@ def _edit(work: Work, settings: Json) -> None:
 
     name = f"{work.prefix}-pipeline"
     words = f"replace the settings of pipeline {pipeline_id}"
-    work.once(Mutation(name, words, act, look, before))
+    once(work, Mutation(name, words, act, look, before))
 
 
 def job_settings(work: Work, settings: Json, pipeline_id: str, *, paused: bool) -> Json:
     """A job's settings; `paused` until what it runs is known to be good."""
     done = stamped(placed(settings, sources.folder(work), pipeline_id), work.version)
     done["name"] = job_name(work, settings)
-    for field in _PAUSABLE if paused else ():
+    for field in PAUSABLE if paused else ():
         if isinstance(done.get(field), dict):
             done[field] = {**done[field], "pause_status": "PAUSED"}
     return done
@@ -203,7 +220,7 @@ def _job(work: Work, key: str, settings: Json, pipeline_id: str) -> None:
     known = work.stage.jobs.get(key)
     if known is not None:
         words = f"replace the settings of job {known}"
-        work.once(Mutation(name, words, lambda: _reset(work, known, wanted)))
+        once(work, Mutation(name, words, lambda: _reset(work, known, wanted)))
         return
 
     def look(_memo: Json) -> Json | None:
@@ -212,7 +229,7 @@ def _job(work: Work, key: str, settings: Json, pipeline_id: str) -> None:
         return {"job_id": int(mine[0]["job_id"])} if mine else None
 
     words = f"create the job {wanted['name']}"
-    made = work.once(Mutation(name, words, lambda: {"job_id": api.create_job(wanted)}, look))
+    made = once(work, Mutation(name, words, lambda: {"job_id": api.create_job(wanted)}, look))
     number = work.delivery.stage_number
 
     def note(fresh: Delivery) -> None:
@@ -237,7 +254,7 @@ def _access(work: Work, pipeline_id: str) -> None:
         return {"access": [msgspec.to_builtins(access) for access in work.plan.access]}
 
     words = f"let {len(entries)} principals at pipeline {pipeline_id}"
-    work.once(Mutation(f"{work.prefix}-access", words, act))
+    once(work, Mutation(f"{work.prefix}-access", words, act))
 
 
 def _access_row(access: Access) -> Json:
@@ -268,7 +285,7 @@ def release(work: Work) -> None:
     resolved = sources.load(work)
     for key, settings in resolved.jobs.items():
         job_id = work.stage.jobs.get(key)
-        if job_id is None or not any(settings.get(field) for field in _PAUSABLE):
+        if job_id is None or not any(settings.get(field) for field in PAUSABLE):
             continue
         wanted = job_settings(work, settings, work.stage.pipeline_id, paused=False)
         words = f"let job {job_id} run by its schedule"
@@ -276,4 +293,4 @@ def release(work: Work) -> None:
 
 
 def _release(work: Work, name: str, words: str, job_id: int, wanted: Json) -> None:
-    work.once(Mutation(name, words, lambda: _reset(work, job_id, wanted)))
+    once(work, Mutation(name, words, lambda: _reset(work, job_id, wanted)))

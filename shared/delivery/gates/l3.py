@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from shared.clock import from_millis
 from shared.delivery.evidence import events_of, flows_of, lines_of
 from shared.delivery.heal import heal
+from shared.delivery.leaving import GateFailed, Later
+from shared.delivery.mutations import Mutation, once
 from shared.delivery.resolved import stamp_of
-from shared.delivery.work import GateFailed, Later, Mutation, Work
+from shared.delivery.work import Work
 from shared.delivery_models import Delivery, Flow, GateName, GateState, Run
 from shared.errors import PlatformRefused
 from shared.models import Json
@@ -87,7 +90,7 @@ def _running(work: Work, row: Json) -> str:
         if work.plan.source == "pipeline" or stamp_of(config) == work.version:
             return update_id
         words = f"stop pipeline {pipeline_id}, which runs in another version"
-        work.once(Mutation(f"{work.prefix}-stop", words, lambda: _stopped(work)))
+        once(work, Mutation(f"{work.prefix}-stop", words, lambda: _stopped(work)))
     raise Later(work.context.timings.wait_interval, "another update of the pipeline is under way")
 
 
@@ -123,7 +126,7 @@ def _start(work: Work, current: Run, name: str) -> str:
         before,
     )
     try:
-        return str(work.once(started)["update_id"])
+        return str(once(work, started)["update_id"])
     except PlatformRefused as error:
         if (work.api.pipeline(pipeline_id) or {}).get("state") != "RUNNING":
             raise
@@ -134,21 +137,23 @@ def _start(work: Work, current: Run, name: str) -> str:
 def _follow(work: Work, update_id: str) -> None:
     pipeline_id = work.stage.pipeline_id
     update_id = _newest(work, pipeline_id, update_id)
-    state = str(work.reads.update(pipeline_id, update_id).get("state"))
+    update = work.reads.update(pipeline_id, update_id)
+    state = str(update.get("state"))
     events = events_of(work, pipeline_id, update_id)
     flows = flows_of(events)
-    _note(work, update_id, state, flows)
-    if state == "CANCELED":
+    _note(work, update, update_id, flows)
+    stopped = _stop_name(work) in work.delivery.intents
+    if state == "CANCELED" and not stopped:
         raise GateFailed("somebody stopped the update")
     lines = lines_of(events, work.context.redactor.text)
-    if state == "FAILED":
-        heal(work, lines, "update")
+    failing = [name for name, flow in flows.items() if flow.status in _FAILED_FLOW]
+    if state in {"FAILED", "CANCELED"}:
+        heal(work, lines, "update", recovered=stopped and not failing)
         return
     row = work.api.pipeline(pipeline_id) or {}
     continuous = bool((row.get("spec") or {}).get("continuous"))
     if continuous and state == "RUNNING":
-        failing = [n for n, flow in flows.items() if flow.status in _FAILED_FLOW]
-        _settled(work, bool(lines), failing)
+        _settled(work, bool(lines or failing))
     elif state != "COMPLETED":
         raise Later(_pause(work), f"the update is {state}")
     elif row.get("state") != "IDLE":
@@ -174,13 +179,15 @@ def _newest(work: Work, pipeline_id: str, update_id: str) -> str:
     return update_id
 
 
-def _note(work: Work, update_id: str, state: str, flows: dict[str, Flow]) -> None:
-    number, now = work.delivery.stage_number, work.now
+def _note(work: Work, update: Json, update_id: str, flows: dict[str, Flow]) -> None:
+    number, now, state = work.delivery.stage_number, work.now, str(update.get("state"))
+    created = int(update.get("creation_time") or 0)
 
     def note(fresh: Delivery) -> None:
         mine = fresh.stages[number].runs[-1]
         mine.update_id, mine.state = update_id, state
         mine.flows = flows
+        mine.created_at = from_millis(created) if created else None
         mine.started_at = mine.started_at or now
         if state == "RUNNING":
             mine.running_since = mine.running_since or now
@@ -190,15 +197,41 @@ def _note(work: Work, update_id: str, state: str, flows: dict[str, Flow]) -> Non
     work.change(note)
 
 
-def _settled(work: Work, wrong: bool, failing: list[str]) -> None:  # noqa: FBT001 - a fact
-    """A continuous pipeline is good when it has run for a while without an error."""
-    if wrong or failing:
-        raise Later(_pause(work), "flows have failed, the platform starts them again")
+def _settled(work: Work, wrong: bool) -> None:  # noqa: FBT001 - a fact
+    """A continuous pipeline is good when it has run for a while, and never had an error.
+
+    The platform starts failed flows again. It is given the same while for that; then the update is
+    stopped, and either healed or, where the flows had come back, started again to run clean.
+    """
     current = work.stage.run
     since = current.running_since if current else None
     passed = (work.now - since).total_seconds() if since else 0.0
+    if wrong and _wrong_for(work) >= work.plan.settle_seconds:
+        words = "stop the update, which has had an error"
+        once(work, Mutation(_stop_name(work), words, lambda: _stopped(work)))
+        raise Later(work.context.timings.verify_first, "the update is being stopped")
+    if wrong:
+        raise Later(_pause(work), "flows have failed, the platform may start them again")
     if passed < work.plan.settle_seconds:
         raise Later(_pause(work), "settling")
+
+
+def _stop_name(work: Work) -> str:
+    """The mutation that stops the present run, which is continuous and has had an error."""
+    return f"{work.stage.target}-stop-run-{len(work.stage.runs)}"
+
+
+def _wrong_for(work: Work) -> float:
+    """Seconds since the first error of the present run was seen."""
+    number, now = work.delivery.stage_number, work.now
+
+    def note(fresh: Delivery) -> None:
+        mine = fresh.stages[number].runs[-1]
+        mine.wrong_since = mine.wrong_since or now
+
+    if work.stage.runs[-1].wrong_since is None:
+        work.change(note)
+    return (now - (work.stage.runs[-1].wrong_since or now)).total_seconds()
 
 
 def _pause(work: Work) -> float:

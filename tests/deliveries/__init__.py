@@ -1,0 +1,1 @@
+"""Deliveries step by step: real SDKs, a sandbox, a Table service, no host around them."""
