@@ -58,6 +58,14 @@ class Spend:
             return True
         raise LedgerUnavailable("too many writers on the day's cost")
 
+    def purge(self, before: datetime) -> int:
+        """Remove the rows of days before the day of `before`; counts them."""
+        count = 0
+        for row in self._table.partitions_between("0", _day(before)):
+            self._table.delete(row["PartitionKey"], row["RowKey"])
+            count += 1
+        return count
+
     def release(self, key: str) -> None:
         """Give a reservation of today back: its attempt did not begin."""
         day = _day(self._clock.now())

@@ -19,5 +19,6 @@ def purge(context: Context) -> dict[str, int]:
         context.audit.purge(delivery_id)
     context.outbox.purge(before)
     context.storms.purge(before)
+    context.spend.purge(before)
     context.incidents.closed.purge(before)
     return {"alerts": context.alerts.purge(before), "incidents": incidents}

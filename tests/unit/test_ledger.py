@@ -21,6 +21,7 @@ from shared.ledger.incidents import Incidents, new_incident_id, row_of
 from shared.ledger.limits import Limits, Usage
 from shared.ledger.locks import Locks
 from shared.ledger.search import Wanted
+from shared.ledger.spend import Spend
 from shared.ledger.tables import Storage
 from shared.models import Alert, AuditEntry, Failure, Incident
 from shared.policy.model import BreakerLimits, Policy
@@ -349,3 +350,14 @@ def test_each_entry_is_a_line_of_its_incident_or_delivery(storage: Storage) -> N
         (words, {"incident_id": "lines-1"}),
         (words, {"delivery_id": "d-lines-1"}),
     ]
+
+
+def test_costs_of_old_days_are_purged(storage: Storage, clock: StepClock) -> None:
+    spend = Spend(storage.table(tables.SPEND), clock)
+    assert spend.reserve("old/1", 2.0, None)
+    first = clock.now()
+    clock.sleep(86_400)
+    assert spend.reserve("new/1", 3.0, None)
+    assert spend.purge(clock.now()) == 2  # the attempt and the day's sum
+    assert (spend.spent(first), spend.spent(clock.now())) == (0.0, 3.0)
+    assert spend.purge(clock.now()) == 0
