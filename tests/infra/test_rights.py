@@ -29,6 +29,7 @@ NEEDED = {
     "pipelines.create_run": {"pipelines/createrun/action"},
     "integration_runtimes.list_by_factory": {"integrationruntimes/read"},
     "integration_runtimes.get_status": {"integrationruntimes/getstatus/read"},
+    "linked_services.list_by_factory": {"linkedServices/read"},
     "trigger_runs.rerun": {"triggers/triggerruns/rerun/action"},
 }
 
