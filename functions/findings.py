@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 bp = df.Blueprint()
 
-_ID = re.compile(r"^[0-9a-f]{32}$")
+_ID = re.compile(r"[0-9a-f]{32}")
 _MAX_WHY = 1000
 _MOST = timedelta(days=366)
 _MOST_MINUTES = 366 * 24 * 60
@@ -137,7 +137,7 @@ def _changed(req: func.HttpRequest, silence: Any) -> func.HttpResponse:  # noqa:
 
 def _identity(req: func.HttpRequest) -> str:
     identity = str(req.route_params["finding_id"])
-    if not _ID.match(identity):
+    if not _ID.fullmatch(identity):
         raise LedgerMissing("not an id of a finding")
     return identity
 

@@ -161,7 +161,7 @@ def _sense(body: Body) -> Iterator[dict[str, str]]:
         checked(body.name or "from the specification", "name")
     except InputError as error:
         yield _problem("name", error.expected)
-    if not _ROOT.match(body.workspace_root) or ".." in body.workspace_root:
+    if not _ROOT.fullmatch(body.workspace_root) or ".." in body.workspace_root:
         yield _problem("workspace_root", "expected a folder below /Workspace")
     promoted = body.promote_to
     if promoted and TARGETS.index(promoted.target) <= TARGETS.index(body.target):

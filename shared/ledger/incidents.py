@@ -33,7 +33,7 @@ def new_incident_id(opened_at: datetime, root_key: str) -> str:
 def row_of(incident_id: str) -> tuple[str, str] | None:
     """Partition and row key of an incident, None if the id is not one of ours."""
     parts = incident_id.split("-")
-    if len(parts) != 3 or not (parts[0] + parts[1]).isdigit():  # noqa: PLR2004 - day, time, digest
+    if not incident_id.isascii() or len(parts) != 3 or not (parts[0] + parts[1]).isdigit():  # noqa: PLR2004 - day, time, digest
         return None
     day, time, suffix = parts
     if len(day) != len("20260101") or len(time) != len("235959999") or not suffix.isalnum():

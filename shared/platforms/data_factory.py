@@ -264,4 +264,4 @@ def _refused(status: int) -> bool:
 
 def _retry_after(response: Any) -> float | None:  # noqa: ANN401 - azure-core's own type
     raw = response.headers.get("Retry-After", "") if response is not None else ""
-    return float(raw) if raw.isdigit() else None
+    return float(raw) if raw.isascii() and raw.isdigit() else None

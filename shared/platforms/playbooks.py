@@ -95,7 +95,8 @@ def _translate(error: Exception, *, changing: bool) -> PlatformError | None:
 
 def _refusal(error: Any) -> PlatformError:  # noqa: ANN401 - _Answered
     if error.status == _THROTTLED:
-        seconds = float(error.retry_after) if error.retry_after.isdigit() else None
+        raw = error.retry_after
+        seconds = float(raw) if raw.isascii() and raw.isdigit() else None
         return PlatformThrottled(str(error), seconds)
     if error.status == _UNAUTHENTICATED:
         # Without the status: no token of ours that could be renewed was refused, but a signature.

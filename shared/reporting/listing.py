@@ -116,6 +116,9 @@ def next_cursor(listing: Listing, after: Position | None, key: str) -> str | Non
     return base64.urlsafe_b64encode(_seal(body, listing.filters, key) + body).decode().rstrip("=")
 
 
+_DIGITS = 9
+
+
 def whole(name: str, raw: str | None, default: int, high: int) -> int:
     """A whole number from 1 to `high`.
 
@@ -124,7 +127,7 @@ def whole(name: str, raw: str | None, default: int, high: int) -> int:
     """
     if raw is None:
         return default
-    if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw[:9]) <= high:
+    if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw[:_DIGITS]) <= high or len(raw) > _DIGITS:
         raise InputError(name, f"expected a whole number from 1 to {high}")
     return int(raw)
 
