@@ -12,7 +12,8 @@ from msgspec import Meta
 from shared.delivery_models import Access, DeliveryPlan, Promotion, Thresholds
 from shared.errors import InputError
 
-_TODO = re.compile(r"\b(?:TODO|TBD|FIXME|PLACEHOLDER|CHANGE_?ME)\b|<(?:your|insert|fill)\b[^>]*>")
+_TODO = re.compile(r"\b(?:TODO|TBD|FIXME|PLACEHOLDER|CHANGE_?ME)\b|<(?:your|insert|fill)\b[^<>]*>")
+_MOST_PROBLEMS = 200
 ROOT = "/Workspace/Shared/.lakemend"
 _ROOT = re.compile(r"^/Workspace/(?:[\w.@-]+/)*[\w.@-]+$")
 Rate = Annotated[float, Meta(ge=0, le=1)]
@@ -98,7 +99,7 @@ def read_plan(value: Any, bundle: bytes | None = None) -> Asked:  # noqa: ANN401
         raise PlanRefused([_problem("plan", "expected an object")])
     problems = [*_shape(value), *_sources(value, bundle), *_placeholders(value, "")]
     if problems:
-        raise PlanRefused(problems)
+        raise PlanRefused(problems[:_MOST_PROBLEMS])
     body = msgspec.convert(value, Body)
     problems = list(_sense(body))
     if problems:

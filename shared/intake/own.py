@@ -22,7 +22,7 @@ _MAX_FAILURES = 100
 class OwnFailure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One failed thing. Which fields are needed depends on `kind`."""
 
-    kind: FailureKind
+    kind: Literal["pipeline_run", "job_run", "cluster", "library", "update"]
     target: str
     run_id: str = ""  # pipeline run, job run or update
     pipeline: str = ""  # pipeline name, or a DLT pipeline's id for an update
@@ -138,17 +138,18 @@ def _ours(failure: OwnFailure, targets: Targets) -> str:
     target = targets.by_name(failure.target)
     if target is None:
         return ""
-    fits = isinstance(target, Workspace) is (failure.kind is not FailureKind.PIPELINE_RUN)
+    fits = isinstance(target, Workspace) is (failure.kind != FailureKind.PIPELINE_RUN)
     return target.name if fits else ""
 
 
 def _subject(failure: OwnFailure, at: Node, target: str) -> Subject:
-    fields = _FIELDS[failure.kind](at)
+    kind = FailureKind(failure.kind)
+    fields = _FIELDS[kind](at)
     library = at.get("library")
     return Subject(
-        kind=failure.kind,
+        kind=kind,
         target=target,
-        library=library_text(library) if failure.kind is FailureKind.LIBRARY else "",
+        library=library_text(library) if kind is FailureKind.LIBRARY else "",
         code=failure.error_code,
         message=failure.error_message,
         run_id=fields.get("run_id", ""),
