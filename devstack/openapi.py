@@ -1,8 +1,8 @@
 """The HTTP API as OpenAPI 3.1, and `python -m devstack.openapi <file>`.
 
-Nothing is told twice: routes and methods are the app's own, words, parameters, scopes and errors are
-those of docs/api.md, bodies are the models that decode them. What only the code of an answer knows
-(its success and its media types) stands in `_ANSWERS`.
+Nothing is told twice: routes and methods are the app's own; words, parameters, scopes and errors
+are those of docs/api.md; bodies are the models that decode them. What only the code of an answer
+knows (its success and its media types) stands in `_ANSWERS`.
 """
 
 from __future__ import annotations
@@ -220,10 +220,10 @@ def _parameter(name: str, place: str, schema: Json) -> Json:
 def _responses(method: str, route: str, errors: list[str]) -> Json:
     statuses, kinds = _ANSWERS.get(f"{method} {route}", ((200,), (_JSON,)))
     found: Json = {}
-    for status in statuses:
-        found[str(status)] = {"description": "done" if status == 200 else "stored"}  # noqa: PLR2004 - OK
+    for done in statuses:
+        found[str(done)] = {"description": "done" if done == 200 else "stored"}  # noqa: PLR2004 - OK
         if kinds:
-            found[str(status)]["content"] = {kind: {} for kind in kinds}
+            found[str(done)]["content"] = {kind: {} for kind in kinds}
     problem: Json = {_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for status in sorted(set(errors)):
         content = {_HTML: {}} | problem if route == _PAGE else problem

@@ -108,7 +108,10 @@ def parse_fault(spec: Json) -> Fault:
 
 
 # Never the name of a state that the platforms have: what is good must not come from here.
-_STRANGE = ("SOMETHING_NEW", "", None, 7, -1, [], {}, ["x"], {"x": "y"}, True, "9999-99-99T00:00:00Z")
+_STRANGE: tuple[Any, ...] = (
+    *("SOMETHING_NEW", "", "9999-99-99T00:00:00Z", None, True, 7, -1),
+    *([], {}, ["x"], {"x": "y"}),
+)
 
 
 def _garbled(answer: Json, dice: random.Random) -> Json:

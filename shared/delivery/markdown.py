@@ -13,7 +13,9 @@ SECTIONS = ("All Needed Context", "Implementation Blueprint", "Validation Loop")
 # Each is asked about one line only: over a whole document they could take hours.
 _HEADING = re.compile(r"#{1,6}[ \t]")
 _OPENS, _CLOSES = re.compile(r"```(?:ya?ml|json)[ \t]*"), re.compile(r"```[ \t]*")
-_TODO = re.compile(r"\b(?:TODO|TBD|FIXME|PLACEHOLDER|CHANGE_?ME)\b|<(?:your|insert|fill)\b[^<>\n]*>")
+_TODO = re.compile(
+    r"\b(?:TODO|TBD|FIXME|PLACEHOLDER|CHANGE_?ME)\b|<(?:your|insert|fill)\b[^<>\n]*>"
+)
 _MOST_NAMED = 50
 
 

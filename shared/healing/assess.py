@@ -17,6 +17,7 @@ from shared.healing.storming import admit, leave, note_failure
 from shared.ledger.limits import Objection
 from shared.ledger.tables import digest
 from shared.models import Attempt, Decision, Diagnosis, Evidence, EvidenceLine, Incident, Question
+from shared.platforms.calls import as_promised
 from shared.policy import scope, windows
 from shared.policy.decide import Option, Situation, decide
 from shared.policy.model import Policy
@@ -62,15 +63,17 @@ def assess(context: Context, incident: Incident) -> Assessment:
     Raises:
         NothingChanged: a platform could not be asked.
     """
-    evidence = context.gatherer.gather(incident.failure, incident.run_id, incident.members)
+    with as_promised():
+        evidence = context.gatherer.gather(incident.failure, incident.run_id, incident.members)
     lines = [_clean(context, line) for line in evidence.lines]
     # What the alert said counts only where the platform says nothing: it knows better.
     if not lines and not incident.attempts:
         lines = [_clean(context, line) for line in incident.hints]
     diagnosis = context.classifier.classify(lines)
     evidence.retry_after = evidence.retry_after or _told_to_wait(diagnosis)
-    _look_up(context, incident, evidence)
-    plans, options = _options(context, incident, evidence, diagnosis)
+    with as_promised():
+        _look_up(context, incident, evidence)
+        plans, options = _options(context, incident, evidence, diagnosis)
     situation = _situation(context, incident, evidence, diagnosis, options)
     decision = decide(situation)
     admission = FREE
@@ -96,7 +99,7 @@ def _look_up(context: Context, incident: Incident, evidence: Evidence) -> None:
     if evidence.state is not RunState.FAILED:
         return
     if incident.usual_seconds is None:
-        with suppress(NothingChanged):
+        with suppress(NothingChanged), as_promised():
             incident.usual_seconds = context.history.usual_seconds(incident.failure, evidence)
     if scope.uses_tags(context.policy):
         incident.tags = context.history.tags(incident.failure, evidence)

@@ -138,7 +138,7 @@ def _ours(failure: OwnFailure, targets: Targets) -> str:
     target = targets.by_name(failure.target)
     if target is None:
         return ""
-    fits = isinstance(target, Workspace) is (failure.kind != FailureKind.PIPELINE_RUN)
+    fits = isinstance(target, Workspace) is (failure.kind != FailureKind.PIPELINE_RUN.value)
     return target.name if fits else ""
 
 

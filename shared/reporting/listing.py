@@ -127,7 +127,11 @@ def whole(name: str, raw: str | None, default: int, high: int) -> int:
     """
     if raw is None:
         return default
-    if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw[:_DIGITS]) <= high or len(raw) > _DIGITS:
+    if (
+        not (raw.isascii() and raw.isdigit())
+        or not 1 <= int(raw[:_DIGITS]) <= high
+        or len(raw) > _DIGITS
+    ):
         raise InputError(name, f"expected a whole number from 1 to {high}")
     return int(raw)
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from devstack.processes import Stack, sandbox
 from tests.chaos.sizes import NOTE, SEED, Chaos
-from tests.e2e.conftest import (  # noqa: F401 - fixtures
-    quick_catalog,
-    stack,
-    start_host,
-    world,
-)
+from tests.e2e.conftest import ANY_PORTS, QUIET, SPEED, quick_catalog, start_host, world
+from tests.e2e.quick_policy import write_policy
+
+__all__ = ["quick_catalog", "start_host", "world"]
+
+
+@pytest.fixture(scope="session")  # one for all these modules: starting it takes longer than most
+def stack(tmp_path_factory: pytest.TempPathFactory, quick_catalog: Path) -> Iterator[Stack]:
+    directory = tmp_path_factory.mktemp("chaos")
+    policy = write_policy(directory / "policy.yaml")
+    quick = {"CATALOG_PATH": str(quick_catalog), "POLICY_PATH": str(policy)}
+    running = Stack(directory, ANY_PORTS, quick | QUIET)
+    running.sandbox = sandbox(running.ports.sandbox, directory / "sandbox.log", SPEED)
+    with running:
+        yield running
 
 
 @pytest.fixture(scope="session")

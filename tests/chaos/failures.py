@@ -72,3 +72,14 @@ KINDS = (pipeline, job, cluster)
 def some(world: World, count: int) -> list[Broken]:
     """`count` failures, of each kind in turn."""
     return [KINDS[number % len(KINDS)](world) for number in range(count)]
+
+
+def accepted(world: World, broken: Broken) -> str:
+    """The id of its alert, sent again as long as storage does not answer."""
+
+    def taken() -> str:
+        answer = world.post(broken.path, broken.alert)
+        assert answer.status_code in {202, 503}, answer.text
+        return str(answer.json()["alert_id"]) if answer.status_code == 202 else ""
+
+    return str(world.until(taken))

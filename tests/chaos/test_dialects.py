@@ -1,4 +1,4 @@
-"""Every dialect of alerts, from mutated real payloads: understood or refused, and no garbage kept."""
+"""Every dialect of alerts, from mutated payloads: understood or refused, and no garbage kept."""
 
 from __future__ import annotations
 
@@ -40,11 +40,23 @@ TARGETS = Targets(
 )
 LISTED = {"adf-prod", "ws", ""}
 REDACTOR = Redactor(["planted-secret-1"])
-LONGEST_SECONDS = 5.0  # of one body, on a busy machine
+LONGEST_SECONDS = 5.0  # of computing on one body
 
 HOSTILE = st.sampled_from(
     [
-        *("", " ", "\x00", "a\nb", "run-1\n", "5\n", "\u2028", "\u202egnp", "\ufeff", "\x7f", "\x85"),
+        *(
+            "",
+            " ",
+            "\x00",
+            "a\nb",
+            "run-1\n",
+            "5\n",
+            "\u2028",
+            "\u202egnp",
+            "\ufeff",
+            "\x7f",
+            "\x85",
+        ),
         *("a/b", "a\\b", "a#b", "a?b", "../..", "%2e%2e", "=1+1", "+1", "-1", "@SUM(A1)", "\t=1"),
         *("<script>alert(1)</script>", "'; DROP TABLE x; --", "[a](http://b)", "{{7*7}}", "${x}"),
         *("x" * 2001, "ä" * 40_000, "𝄞" * 3000, "²", "٣", "1e999", "NaN", "0x10", "9" * 5000),
@@ -119,7 +131,7 @@ def check(value: Any) -> None:
 
 
 def check_body(body: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     found = taken_in(body)
     if isinstance(found, InputError):
         assert found.field.startswith("$"), found.field
@@ -128,7 +140,7 @@ def check_body(body: bytes) -> None:
         return
     for alert in found.alerts:
         check_alert(clean(alert, REDACTOR))
-    assert time.perf_counter() - start < LONGEST_SECONDS
+    assert time.process_time() - start < LONGEST_SECONDS
 
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -174,7 +186,9 @@ def damaged(draw: st.DrawFn) -> bytes:
     body = text.encode(draw(st.sampled_from(["utf-8", "utf-16", "utf-8-sig", "utf-32-le"])))
     at = draw(st.integers(0, len(body)))
     junk = draw(st.binary(max_size=6))
-    return draw(st.sampled_from([body[:at], body[:at] + junk + body[at + len(junk) :], body + junk]))
+    return draw(
+        st.sampled_from([body[:at], body[:at] + junk + body[at + len(junk) :], body + junk])
+    )
 
 
 def test_damaged_bytes(chaos: Chaos) -> None:
@@ -192,7 +206,9 @@ LARGE = {
     "deep objects": '{"a":' * 150_000,
     "wide": "[" + ",".join(["[]"] * 300_000) + "]",
     "many keys": "{" + ",".join(f'"k{n}":0' for n in range(60_000)) + "}",
-    "criteria by resources": _criteria(14_000, '{"metricName":"PipelineFailedRuns"}', 120_000, '"a"'),
+    "criteria by resources": _criteria(
+        14_000, '{"metricName":"PipelineFailedRuns"}', 120_000, '"a"'
+    ),
     "dimensions": _criteria(
         1, '{"dimensions":[' + ",".join(['{"name":"RunId","value":"x"}'] * 30_000) + "]}", 1, '"a"'
     ),
@@ -208,6 +224,6 @@ LARGE = {
 @pytest.mark.parametrize("name", LARGE)
 def test_large_bodies_take_bounded_time(name: str) -> None:
     body = LARGE[name].encode()[:1_048_576]
-    start = time.perf_counter()
+    start = time.process_time()
     check_body(body)
-    assert time.perf_counter() - start < LONGEST_SECONDS
+    assert time.process_time() - start < LONGEST_SECONDS

@@ -1,4 +1,4 @@
-"""Every endpoint, by requests made from its OpenAPI description and by ones that no description has.
+"""Every endpoint, by requests from its OpenAPI description and by ones that no description has.
 
 A request may be refused; it may not crash anything, take for ever, or be answered in a way that
 docs/openapi.json does not say.
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -113,15 +114,13 @@ HOSTILE_IDS = st.one_of(
 )
 
 
-def test_ids_that_no_description_has(
-    world: World, session: requests.Session, chaos: Chaos
-) -> None:
+def test_ids_that_no_description_has(world: World, session: requests.Session, chaos: Chaos) -> None:
     def check(drawn: tuple[str, str]) -> None:
         path, identity = drawn
         if identity in {"", ".", ".."}:
             return  # another route
         name = path[path.index("{") : path.index("}") + 1]
-        url = world.base_url + path.replace(name, requests.utils.quote(identity, safe=""))
+        url = world.base_url + path.replace(name, quote(identity, safe=""))
         for method in DESCRIPTION["paths"][path]:
             headers = key_of(world, path, method)
             answer = session.request(method, url, headers=headers, json={}, timeout=LONGEST_SECONDS)
@@ -130,12 +129,16 @@ def test_ids_that_no_description_has(
     chaos.explore(chaos.of(40, 2000), check, st.tuples(st.sampled_from(PARTS), HOSTILE_IDS))
 
 
-QUERIES = [path for path, methods in DESCRIPTION["paths"].items() if "get" in methods and "{" not in path]
+QUERIES = [
+    path for path, methods in DESCRIPTION["paths"].items() if "get" in methods and "{" not in path
+]
 NAMES = ["limit", "state", "since", "until", "cursor", "window", "format", "target", "kind", "x"]
 QUERY_VALUES = st.one_of(
     HOSTILE.filter(lambda text: len(text) < 6000),
     st.text(max_size=20),
-    st.sampled_from(["²", "0" * 8 + "1" + "9" * 4400, "000000001999", "7", "1d", "٣d", "open", "json"]),
+    st.sampled_from(
+        ["²", "0" * 8 + "1" + "9" * 4400, "000000001999", "7", "1d", "٣d", "open", "json"]
+    ),
 )
 
 
@@ -199,7 +202,10 @@ BODIES: list[tuple[str, bytes]] = [
     ("application/json", b'{"why": "x", "minutes": 1e400}'),
     ("multipart/form-data", b"plan"),
     ("multipart/form-data; boundary=x", b"--x\r\n\r\n"),
-    ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="plan"\r\n\r\n{}\r\n--x--'),
+    (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="plan"\r\n\r\n{}\r\n--x--',
+    ),
     ("multipart/form-data; boundary=\xff".encode("latin-1").decode("latin-1"), b"--\xff"),
     ("text/markdown", b"# \xff"),
     ("text/markdown", b"# All Needed Context\n\n```yaml\n" + b"a: " * 40_000 + b"\n```\n"),
@@ -218,9 +224,7 @@ WRITING = [path for path, methods in DESCRIPTION["paths"].items() if "post" in m
 
 
 @pytest.mark.parametrize("path", WRITING)
-def test_bodies_that_no_description_has(
-    world: World, session: requests.Session, path: str
-) -> None:
+def test_bodies_that_no_description_has(world: World, session: requests.Session, path: str) -> None:
     url = world.base_url + path.replace("{", "").replace("}", "")
     for kind, body in BODIES:
         headers = key_of(world, path, "post") | {"Content-Type": kind.encode("latin-1")}
@@ -228,14 +232,18 @@ def test_bodies_that_no_description_has(
         assert answer.status_code < 500, (kind, body[:60], answer.status_code)
 
 
-def test_what_was_kept_can_be_read(
-    world: World, session: requests.Session, chaos: Chaos
-) -> None:
+def test_what_was_kept_can_be_read(world: World, session: requests.Session, chaos: Chaos) -> None:
     dice = random.Random(chaos.seed)  # noqa: S311 - dice that can be thrown again
     for path in ("/azure-monitor", "/databricks-monitor"):
         for payload in dice.sample(PAYLOADS, 5):
             world.post(path, payload)
-    for path in ("/api/incidents", "/api/findings", "/api/pause", "/api/deliveries", "/api/metrics"):
+    for path in (
+        "/api/incidents",
+        "/api/findings",
+        "/api/pause",
+        "/api/deliveries",
+        "/api/metrics",
+    ):
         answer = world.get(path)
         assert answer.status_code == 200, answer.text
         assert not set(answer.text) & set("\x00\x0b\x1b\x7f")

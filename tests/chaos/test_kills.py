@@ -25,7 +25,7 @@ def test_killed_again_and_again(start_host: StartHost, chaos: Chaos) -> None:
     while left > 0:
         broken = failures.some(world, min(AT_ONCE, left))
         left -= len(broken)
-        alerts = [world.send(each.path, each.alert) for each in broken]
+        alerts = [failures.accepted(world, each) for each in broken]
         for _ in range(chaos.dice.randint(2, 4)):
             time.sleep(chaos.dice.expovariate(2.0))  # the moments are the test
             host.service.kill()
