@@ -26,7 +26,7 @@ def skewed(stack: Stack, world: World, directory: Path, seconds: float, prefix: 
     settings = {"CHAOS_CLOCK_SKEW": str(seconds)}
     shared = {"AUDIT_TABLE_PREFIX": prefix} if prefix else {}
     host = Host(stack, world, directory, settings | shared)
-    host.service.argv += ["--app", "tests.chaos.skewed_app:app"]
+    host.service.argv = [*host.service.argv, "--app", "tests.chaos.skewed_app:app"]
     host.service.start()
     return host
 
