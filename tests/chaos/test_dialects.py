@@ -176,7 +176,7 @@ def check_text(text: str) -> None:
 
 
 def test_mutated_payloads(chaos: Chaos) -> None:
-    chaos.explore(chaos.of(400, 50_000), check, mutated())
+    chaos.explore(chaos.of(250, 50_000), check, mutated())
 
 
 @st.composite
@@ -192,7 +192,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 def test_damaged_bytes(chaos: Chaos) -> None:
-    chaos.explore(chaos.of(200, 10_000), check_body, damaged())
+    chaos.explore(chaos.of(100, 10_000), check_body, damaged())
 
 
 def _criteria(count: int, criterion: str, resources: int, resource: str) -> str:

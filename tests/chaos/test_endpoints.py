@@ -91,7 +91,7 @@ def test_what_the_description_allows_and_what_it_does_not(
         case.validate_response(answer, checks=CONFORMS)
         assert answer.status_code != 503, "storage is up"
 
-    chaos.explore(chaos.of(4, 400), check, operation.as_strategy())
+    chaos.explore(chaos.of(3, 400), check, operation.as_strategy())
     chaos.note(f"answers {dict(sorted(answers.items()))}")
 
 
@@ -126,7 +126,7 @@ def test_ids_that_no_description_has(world: World, session: requests.Session, ch
             answer = session.request(method, url, headers=headers, json={}, timeout=LONGEST_SECONDS)
             assert answer.status_code in {400, 404, 405}, (method, url, answer.status_code)
 
-    chaos.explore(chaos.of(40, 2000), check, st.tuples(st.sampled_from(PARTS), HOSTILE_IDS))
+    chaos.explore(chaos.of(25, 2000), check, st.tuples(st.sampled_from(PARTS), HOSTILE_IDS))
 
 
 QUERIES = [
@@ -158,7 +158,7 @@ def test_queries_that_no_description_has(
             assert answer.json()["field"]
 
     pairs = st.lists(st.tuples(st.sampled_from(NAMES), QUERY_VALUES), min_size=1, max_size=4)
-    chaos.explore(chaos.of(40, 4000), check, st.tuples(st.sampled_from(QUERIES), pairs))
+    chaos.explore(chaos.of(25, 4000), check, st.tuples(st.sampled_from(QUERIES), pairs))
 
 
 KEYS = [

@@ -21,12 +21,12 @@ def test_killed_again_and_again(start_host: StartHost, chaos: Chaos) -> None:
     world = msgspec.structs.replace(host.world, deadline=DEADLINE)
     kills = 0
     ended: Counter[str] = Counter()
-    left = chaos.of(6, 200)
+    left = chaos.of(3, 200)
     while left > 0:
         broken = failures.some(world, min(AT_ONCE, left))
         left -= len(broken)
         alerts = [failures.accepted(world, each) for each in broken]
-        for _ in range(chaos.dice.randint(2, 4)):
+        for _ in range(chaos.dice.randint(2, chaos.of(2, 6))):
             time.sleep(chaos.dice.expovariate(2.0))  # the moments are the test
             host.service.kill()
             host.service.start()

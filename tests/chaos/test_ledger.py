@@ -111,7 +111,7 @@ def test_the_chain_is_whole(storage: Storage, clock: StillClock, chaos: Chaos) -
         }
         assert sorted(entry.key for entry in entries) == sorted(wanted)  # each of them once
 
-    chaos.explore(chaos.of(15, 3000), check, PLANS)
+    chaos.explore(chaos.of(8, 1500), check, PLANS)
 
 
 def test_no_change_of_an_incident_is_lost(
@@ -137,7 +137,7 @@ def test_no_change_of_an_incident_is_lost(
         wanted = {f"{me}-{t}" for me, n in enumerate(plan.entries) for t in range(len(n))}
         assert sorted(joined) == sorted(wanted)
 
-    chaos.explore(chaos.of(10, 1500), check, PLANS)
+    chaos.explore(chaos.of(5, 600), check, PLANS)
 
 
 def _join(alert: str) -> Callable[[Incident], None]:
@@ -172,7 +172,7 @@ def test_one_claim_stands_and_one_holds_the_lock(
         assert len({claim.owner for claim in standing}) == 1
         assert len(holders) <= 1
 
-    chaos.explore(chaos.of(10, 1500), check, PLANS)
+    chaos.explore(chaos.of(4, 600), check, PLANS)
 
 
 def test_an_alert_is_new_to_somebody(storage: Storage, chaos: Chaos) -> None:
@@ -198,7 +198,7 @@ def test_an_alert_is_new_to_somebody(storage: Storage, chaos: Chaos) -> None:
             assert row is not None, "accepted, and not there"
             assert table.get(identity[0], row["pending"]), "stored, and not found by the sweep"
 
-    chaos.explore(chaos.of(8, 500), check, PLANS)
+    chaos.explore(chaos.of(4, 300), check, PLANS)
 
 
 def _alert(name: str) -> Alert:

@@ -52,7 +52,7 @@ def host(start_host: StartHost) -> Host:
 
 def test_nothing_that_platforms_answer_makes_us_crash_or_believe(host: Host, chaos: Chaos) -> None:
     world = host.world
-    broken = failures.some(world, chaos.of(6, 120))
+    broken = failures.some(world, chaos.of(3, 120))
     before = len(_calls(world))
     trouble(world, chaos)
     alerts = [failures.accepted(world, each) for each in broken]
