@@ -20,6 +20,7 @@ from shared.ledger.search import Wanted
 from shared.models import Incident
 from shared.monitoring.noting import Look
 from shared.notify.model import Severity
+from shared.platforms.calls import as_promised
 from shared.platforms.databricks import WorkspaceApi
 from shared.settings import TOKEN_FILE, read_token
 from shared.targets import Target, Workspace
@@ -56,7 +57,8 @@ _RATE = frozenset({FindingKind.RATE_LIMITED})
 
 def _safely(context: Context, target: Target, kind: FindingKind, part: Part) -> Look | None:
     try:
-        return Look(target.name, frozenset({kind}), part(context, target))
+        with as_promised():
+            return Look(target.name, frozenset({kind}), part(context, target))
     except (NothingChanged, ConfigurationError) as error:
         text = context.redactor.text(str(error))
         log.warning("%s of %s cannot be told: %s", kind.value, target.name, text)

@@ -14,6 +14,7 @@ from tests.chaos import failures
 from tests.chaos.failures import Broken
 from tests.chaos.sizes import Chaos
 from tests.e2e.hosts import Host, StartHost
+from tests.e2e.test_readiness import BAD, GOOD, deployed
 from tests.e2e.world import CLOSED, Json, World
 
 TROUBLES: dict[str, tuple[float, Json]] = {
@@ -67,6 +68,31 @@ def test_nothing_that_platforms_answer_makes_us_crash_or_believe(host: Host, cha
     for each, incident in zip(broken, incidents, strict=True):
         _believable(each, incident)
     assert len(made) <= MOST_CALLS * len(broken)
+    assert not _crashes(host), _crashes(host)[0]
+
+
+LOOKS = ("health_sweep", "nightly_sweep", "ceilings_sweep", "recovery_sweep")
+
+
+def test_nonsense_spoils_no_report_and_no_sweep(host: Host, chaos: Chaos) -> None:
+    world = host.world
+    names = [deployed(world, spec)[0] for spec in (GOOD, BAD)]
+    failures.some(world, 3)
+    # Sweeps take what failed for alerts of their own; nothing is to be healed here.
+    assert world.post("/api/pause", {"why": "only looking"}, "approver").ok
+    answers: Counter[int] = Counter()
+    for number in range(chaos.of(12, 400)):
+        seed = chaos.dice.randrange(1 << 30)
+        world.script("faults", name="nonsense", path="", probability=0.5, seed=seed, garble=True)
+        answer = world.get(f"/api/pipelines/{names[number % 2]}/readiness")
+        if number % 3 == 0:
+            host.timer(LOOKS[number // 3 % len(LOOKS)])
+        answers[answer.status_code] += 1
+        calm(world)
+    chaos.note(f"answers {dict(answers)}")
+    assert set(answers) <= {200, 400, 404, 502}, answers
+    log = Path(host.service.log).read_text("utf-8")
+    assert "ended early" not in log, log[log.index("ended early") :][:3000]
     assert not _crashes(host), _crashes(host)[0]
 
 
