@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import msgspec
 
 from shared.addresses import internal, is_loopback, literal
+from shared.decoding import decode
 from shared.errors import ConfigurationError
 from shared.notify.model import Message, MessageKind, Severity
 
@@ -106,7 +107,7 @@ def channels(raw: str, *, allow_loopback: bool = False) -> tuple[Channel, ...]:
 
 def _decoded(text: str) -> tuple[Channel, ...]:
     try:
-        return msgspec.json.decode(text, type=tuple[Channel, ...])
+        return decode(text, tuple[Channel, ...])
     except msgspec.DecodeError as error:
         said = re.sub(r"'[^']*'", "a value", str(error))  # a URL in the wrong place is a secret too
         raise ConfigurationError(f"{SETTING}: {said}") from None
