@@ -24,7 +24,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from devstack.processes import Stack
 from tests.chaos.sizes import Chaos
-from tests.chaos.test_dialects import HOSTILE, PAYLOADS
+from tests.chaos.test_dialects import HOSTILE, PAYLOADS, mutated
 from tests.e2e.world import World
 
 DESCRIPTION = json.loads(Path("docs/openapi.json").read_text("utf-8"))
@@ -230,6 +230,39 @@ def test_bodies_that_no_description_has(world: World, session: requests.Session,
         headers = key_of(world, path, "post") | {"Content-Type": kind.encode("latin-1")}
         answer = session.post(url, data=body, headers=headers, timeout=LONGEST_SECONDS)
         assert answer.status_code < 500, (kind, body[:60], answer.status_code)
+
+
+INTAKE = ("/azure-monitor", "/databricks-monitor", "/api/alerts")
+
+
+def test_mutated_alerts_are_stored_as_they_were_understood(
+    world: World, session: requests.Session, chaos: Chaos
+) -> None:
+    answers: Counter[int] = Counter()
+
+    def check(drawn: tuple[str, Any]) -> None:
+        path, value = drawn
+        headers = key_of(world, path, "post")
+        answer = session.post(
+            world.base_url + path,
+            data=json.dumps(value).encode(),
+            headers=headers,
+            timeout=LONGEST_SECONDS,
+        )
+        answers[answer.status_code] += 1
+        assert answer.status_code in {200, 202, 400, 413}, answer.status_code
+        if answer.status_code == 202:
+            for receipt in answer.json().get("alerts", [answer.json()])[:3]:
+                told = session.get(
+                    f"{world.base_url}/api/alerts/{receipt['alert_id']}",
+                    headers=headers,
+                    timeout=LONGEST_SECONDS,
+                )
+                assert told.status_code == 200
+                assert told.json()["alert_id"] == receipt["alert_id"]
+
+    chaos.explore(chaos.of(25, 3000), check, st.tuples(st.sampled_from(INTAKE), mutated()))
+    chaos.note(f"answers {dict(sorted(answers.items()))}")
 
 
 def test_what_was_kept_can_be_read(world: World, session: requests.Session, chaos: Chaos) -> None:
