@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import json
 import re
 import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
+from shared.delivery.builder.reading import read as read_specification
+from shared.delivery.bundle_zip import read_zip
+from shared.delivery.markdown import read_markdown
+from shared.delivery.plan import read_plan
 from shared.errors import InputError
 from shared.intake.parse import Parsed, decode, parse
 from shared.intake.shapes import clean
@@ -227,3 +235,53 @@ def test_large_bodies_take_bounded_time(name: str) -> None:
     start = time.process_time()
     check_body(body)
     assert time.process_time() - start < LONGEST_SECONDS
+
+
+# What a delivery brings: a zip whose bytes are damaged, a specification, a plan in Markdown.
+
+
+def _zipped(method: int) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as bundle:
+        bundle.writestr("databricks.yml", "bundle:\n  name: sales\n" * 40)
+        bundle.writestr("src/a.py", "print(1)\n" * 40)
+    return packed.getvalue()
+
+
+ZIPS = [_zipped(m) for m in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)]
+ZIPS.append(_zipped(zipfile.ZIP_LZMA))
+SPECIFICATION = Path("examples/sales.yaml").read_bytes()
+PLAN = (
+    b"# All Needed Context\nx\n# Implementation Blueprint\ny\n# Validation Loop\nz\n"
+    b"```yaml\ntarget: dev\nname: sales\npipeline_id: abc\n```\n"
+)
+
+
+@st.composite
+def damaged_file(draw: st.DrawFn) -> tuple[Callable[[bytes], object], bytes]:
+    """A reader, and the bytes of something that it reads after one to five changes."""
+    reader, whole = draw(
+        st.sampled_from(
+            [(read_zip, content) for content in ZIPS]
+            + [(read_specification, SPECIFICATION), (read_document, PLAN)]
+        )
+    )
+    body = bytearray(whole)
+    for _ in range(draw(st.integers(1, 5))):
+        at = draw(st.integers(0, len(body)))
+        body[at : at + draw(st.integers(0, 4))] = draw(st.binary(max_size=4))
+    return reader, bytes(body)
+
+
+def read_document(content: bytes) -> object:
+    return read_plan(read_markdown(content.decode(errors="replace")))
+
+
+def check_file(drawn: tuple[Callable[[bytes], object], bytes]) -> None:
+    reader, content = drawn
+    with contextlib.suppress(InputError):
+        reader(content)
+
+
+def test_damaged_files_of_a_delivery(chaos: Chaos) -> None:
+    chaos.explore(chaos.of(150, 20_000), check_file, damaged_file())
