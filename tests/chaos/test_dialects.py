@@ -284,4 +284,4 @@ def check_file(drawn: tuple[Callable[[bytes], object], bytes]) -> None:
 
 
 def test_damaged_files_of_a_delivery(chaos: Chaos) -> None:
-    chaos.explore(chaos.of(150, 20_000), check_file, damaged_file())
+    chaos.explore(chaos.of(60, 20_000), check_file, damaged_file())

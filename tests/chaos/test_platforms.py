@@ -81,7 +81,7 @@ def test_nonsense_spoils_no_report_and_no_sweep(host: Host, chaos: Chaos) -> Non
     # Sweeps take what failed for alerts of their own; nothing is to be healed here.
     assert world.post("/api/pause", {"why": "only looking"}, "approver").ok
     answers: Counter[int] = Counter()
-    for number in range(chaos.of(12, 400)):
+    for number in range(chaos.of(6, 400)):
         seed = chaos.dice.randrange(1 << 30)
         world.script("faults", name="nonsense", path="", probability=0.5, seed=seed, garble=True)
         answer = world.get(f"/api/pipelines/{names[number % 2]}/readiness")

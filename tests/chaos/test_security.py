@@ -80,7 +80,7 @@ def test_links_cannot_be_forged(chaos: Chaos) -> None:
         signed = token.rpartition(".")[0]
         assert found is None or signed == f"{found.incident_id}.{found.question_id}"
 
-    chaos.explore(chaos.of(300, 20_000), check, forged())
+    chaos.explore(chaos.of(100, 20_000), check, forged())
     assert LINKS.read(TOKEN) == TICKET
     assert Links("https://x", "").read(TOKEN) is None
 
@@ -164,7 +164,7 @@ def test_addresses_that_hold_others(chaos: Chaos) -> None:
         octal = ".".join(f"0{part:o}" for part in address.packed)
         assert literal(octal) == str(address)
 
-    chaos.explore(chaos.of(200, 20_000), check, st.ip_addresses(v=4))
+    chaos.explore(chaos.of(100, 20_000), check, st.ip_addresses(v=4))
 
 
 # Secrets
