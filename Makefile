@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SPEC ?= examples/sales.yaml
+SIZE ?= 1
 
 BIN := .venv/bin
 PYTHON_READY := .venv/.ready
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev deliver setup tools test e2e lint fmt catalog policy clean
+.PHONY: help run dev deliver setup tools test e2e chaos lint fmt catalog policy openapi clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ test: setup ## run all tests (ARGS="-k name" to choose)
 e2e: setup ## run the end-to-end tests (BASE_URL=http://... to aim them at a running host)
 	@$(BIN)/python -m pytest tests/e2e $(if $(BASE_URL),--base-url "$(BASE_URL)") $(ARGS)
 
+chaos: setup ## break everything for half an hour (SIZE=0.1 for a tenth, SEED=n to see a run again)
+	@$(BIN)/python -m pytest tests/chaos --chaos "$(SIZE)" $(if $(SEED),--chaos-seed "$(SEED)") $(ARGS)
+
 lint: setup ## check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -39,6 +43,7 @@ lint: setup ## check style and types
 	@$(BIN)/python -m shared.catalog.document --check docs/catalog.md
 	@$(BIN)/python -m shared.policy.document --check docs
 	@$(BIN)/python -m shared.delivery.builder.schema --check docs/medallion.schema.json
+	@$(BIN)/python -m devstack.openapi --check docs/openapi.json
 
 catalog: setup ## write docs/catalog.md from the catalog, and the medallion's JSON schema
 	@$(BIN)/python -m shared.catalog.document docs/catalog.md
@@ -46,6 +51,9 @@ catalog: setup ## write docs/catalog.md from the catalog, and the medallion's JS
 
 policy: setup ## write the schema and the table of docs/policy.md from the policy's model
 	@$(BIN)/python -m shared.policy.document docs
+
+openapi: setup ## write docs/openapi.json from the routes, docs/api.md and the models
+	@$(BIN)/python -m devstack.openapi docs/openapi.json
 
 fmt: setup ## format, and mend what can be mended without thought
 	@$(BIN)/ruff format

@@ -119,7 +119,7 @@ class Host:
         DurableApi(self.engine).add_routes(app)
         events = {each.name: each for each in loader.by_type(self.functions, "eventGridTrigger")}
         EventGrid(events, self._invoker.call).add_routes(app)
-        app.router.add_route("*", "/{tail:.*}", self._web.handle)
+        app.router.add_route("*", r"/{tail:[\s\S]*}", self._web.handle)
         return app
 
     def _listen(self) -> socket.socket:

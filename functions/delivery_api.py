@@ -111,15 +111,16 @@ def _fields(text: str | bytes, *, markdown: bool = False) -> Any:  # noqa: ANN40
 def list_deliveries(req: func.HttpRequest) -> func.HttpResponse:
     """The newest deliveries, at most `limit` (50), of the last 31 days."""
     from shared.delivery.summary import brief
+    from shared.reporting.listing import whole
 
     known = caller(req, Scope.READER, Scope.DEPLOYER)
     if isinstance(known, func.HttpResponse):
         return known
-    raw = req.params.get("limit", str(_LISTED))
-    if not raw.isdigit() or not 1 <= int(raw) <= _LISTED:
-        return problem(400, f"expected a whole number from 1 to {_LISTED}", "limit")
     try:
-        found = current().context.deliveries.newest(int(raw), _DAYS)
+        limit = whole("limit", req.params.get("limit"), _LISTED, _LISTED)
+        found = current().context.deliveries.newest(limit, _DAYS)
+    except InputError as error:
+        return malformed(error)
     except LedgerUnavailable as error:
         return unavailable(error)
     listed = msgspec.to_builtins([brief(delivery) for delivery in found])

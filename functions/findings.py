@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 bp = df.Blueprint()
 
-_ID = re.compile(r"^[0-9a-f]{32}$")
+_ID = re.compile(r"[0-9a-f]{32}")
 _MAX_WHY = 1000
 _MOST_HISTORY = 50
 _MOST = timedelta(days=366)
@@ -175,7 +175,7 @@ def identity_of(req: func.HttpRequest) -> str:
         LedgerMissing: it is none.
     """
     identity = str(req.route_params["finding_id"])
-    if not _ID.match(identity):
+    if not _ID.fullmatch(identity):
         raise LedgerMissing("not an id of a finding")
     return identity
 

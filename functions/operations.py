@@ -24,7 +24,7 @@ from shared.vocabulary import Scope
 
 bp = df.Blueprint()
 
-_ALERT_ID = re.compile(r"^[0-9a-f]{32}$")
+_ALERT_ID = re.compile(r"[0-9a-f]{32}")
 _DAYS = 31  # of opening, looked at in one request
 
 
@@ -36,7 +36,7 @@ def read_alert(req: func.HttpRequest) -> func.HttpResponse:
         return known
     identity = req.route_params["alert_id"]
     try:
-        stored = current().alerts.get(identity) if _ALERT_ID.match(identity) else None
+        stored = current().alerts.get(identity) if _ALERT_ID.fullmatch(identity) else None
     except LedgerUnavailable as error:
         return unavailable(error)
     if stored is None:

@@ -42,13 +42,15 @@ def accept_baseline(req: func.HttpRequest) -> func.HttpResponse:
 def _guarded(
     req: func.HttpRequest, work: Callable[[Deployed], func.HttpResponse]
 ) -> func.HttpResponse:
+    from shared.platforms.calls import as_promised
     from shared.reporting.listing import single_values
 
     name = req.route_params["name"]
     try:
         target = single_values(query_pairs(req), ("target",)).get("target", "")
-        found = _one(current().pipelines.named(name, target))
-        return work(found) if found else problem(404, "no such pipeline")
+        with as_promised():
+            found = _one(current().pipelines.named(name, target))
+            return work(found) if found else problem(404, "no such pipeline")
     except InputError as error:
         return malformed(error)
     except LedgerUnavailable as error:

@@ -145,9 +145,19 @@ async def disturb(
     if fault.disconnect:
         entry.status = None
         return hang_up(request)
+    if fault.stale or fault.garble:
+        answer = replace(answer, body=distorted(fault, entry, answer))
     response = faulty(fault, answer)
     entry.status = response.status
     return await cut_short(request, response) if fault.truncate else response
+
+
+def distorted(fault: Fault, entry: Entry, answer: Answer) -> Json | str | None:
+    """Return what the fault makes of the body, if that is JSON."""
+    if not isinstance(answer.body, dict):
+        return answer.body
+    question = json.dumps([entry.method, entry.path, entry.query, entry.body])
+    return fault.distorted(question, answer.body)
 
 
 def faulty(fault: Fault, answer: Answer) -> web.Response:

@@ -38,10 +38,15 @@ def from_iso(text: str) -> datetime:
     """The aware moment that an ISO 8601 text names; a text without an offset is taken as UTC.
 
     Raises:
-        ValueError: the text is not ISO 8601.
+        ValueError: the text is not ISO 8601, or names a moment that UTC has no date for.
     """
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(text) from None
 
 
 def from_millis(millis: float) -> datetime:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from shared.decoding import decode
 from shared.errors import ConfigurationError
 from shared.notify import routing
 from shared.targets import (
@@ -334,6 +335,6 @@ def _mode(env: Mapping[str, str], name: str) -> Mode | None:
 
 def _decode(name: str, raw: str, shape: Callable[..., T] | type[T]) -> T:
     try:
-        return msgspec.json.decode(raw, type=shape)
+        return decode(raw, shape)
     except msgspec.DecodeError as error:
         raise ConfigurationError(f"{name}: {error}") from None

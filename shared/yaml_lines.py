@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from shared import decoding
 from shared.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -126,7 +127,7 @@ class YamlFile:
             ConfigurationError: it is not.
         """
         try:
-            return msgspec.convert(data, shape, strict=True)
+            return decoding.convert(data, shape)
         except msgspec.ValidationError as error:
             text = str(error)
             found = _AT.search(text)

@@ -1,4 +1,4 @@
-"""Options for running the end-to-end tests against a host that runs already."""
+"""Options: a host that runs already for the end-to-end tests; size and seed of tests/chaos."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sandbox-url", default="http://127.0.0.1:8900", help="the sandbox it sees")
     parser.addoption("--api-key", default="", help="a key with all scopes")
     parser.addoption("--factory-id", default="", help="the ARM id of the factory it lists")
+    parser.addoption(
+        "--chaos", type=float, default=0.0, help="size of tests/chaos: 0 short, 1 long, or between"
+    )
+    parser.addoption("--chaos-seed", type=int, default=None, help="a run of tests/chaos once more")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,8 @@ General:
     POST   /_sandbox/faults              {"name", "method"?, "path"? (regex), "times"?, "skip"?,
                                          "status"?, "headers"?, "body"?, "after_effect"?,
                                          "delay_seconds"? (real time), "disconnect"?, "truncate"?,
+                                         "garble"? (one value of the answer is strange or gone),
+                                         "stale"? (an earlier answer to the same question),
                                          "probability"?, "seed"?}
     DELETE /_sandbox/faults
     POST   /_sandbox/forbid              {"kind": "cluster|job|pipeline|factory", "id",

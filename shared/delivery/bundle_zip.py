@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import lzma
 import stat
+import struct
 import zipfile
+import zlib
 from pathlib import PurePosixPath
 
 from shared.errors import InputError
@@ -15,6 +18,11 @@ MAX_FILE_BYTES = 1_000_000
 MAX_BYTES = 20_000_000
 _FIELD = "bundle"
 _LONGEST_PATH = 400
+# A zip's tables, each of its four kinds of compression, and what only looks like a zip.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError, LookupError, struct.error),
+)
 
 
 def read_zip(content: bytes) -> dict[str, str]:
@@ -28,7 +36,7 @@ def read_zip(content: bytes) -> dict[str, str]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             return _files(packed)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
+    except _DAMAGED as error:
         raise InputError(_FIELD, f"expected a zip: {str(error)[:200]}") from None
 
 

@@ -7,10 +7,15 @@ from typing import Any
 
 from shared.delivery.plan import PlanRefused
 
+Span = tuple[int, int]
+
 SECTIONS = ("All Needed Context", "Implementation Blueprint", "Validation Loop")
-_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
-_FENCE = re.compile(r"^```(?:ya?ml|json)[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
-_TODO = re.compile(r"\b(?:TODO|TBD|FIXME|PLACEHOLDER|CHANGE_?ME)\b|<(?:your|insert|fill)\b[^>\n]*>")
+# Each is asked about one line only: over a whole document they could take hours.
+_HEADING = re.compile(r"#{1,6}[ \t]")
+_OPENS, _CLOSES = re.compile(r"```(?:ya?ml|json)[ \t]*"), re.compile(r"```[ \t]*")
+_TODO = re.compile(
+    r"\b(?:TODO|TBD|FIXME|PLACEHOLDER|CHANGE_?ME)\b|<(?:your|insert|fill)\b[^<>\n]*>"
+)
 _MOST_NAMED = 50
 
 
@@ -20,10 +25,12 @@ def read_markdown(text: str) -> dict[str, Any]:
     Raises:
         PlanRefused: a section is missing or empty, a placeholder is left, or no block has fields.
     """
-    problems = [*_sections(text), *_placeholders(text)]
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    spans = _blocks(lines)
+    problems = [*_sections(lines, spans), *_placeholders(text)]
     fields: dict[str, Any] = {}
-    for block in _FENCE.findall(text):
-        found = _load(block, problems)
+    for start, end in spans:
+        found = _load("\n".join([*lines[start + 1 : end], ""]), problems)
         twice = fields.keys() & found.keys()
         problems += [{"field": str(n), "expected": "is given in two blocks"} for n in twice]
         fields |= found
@@ -34,8 +41,21 @@ def read_markdown(text: str) -> dict[str, Any]:
     return fields
 
 
-def _sections(text: str) -> list[dict[str, str]]:
-    bodies = _bodies(text)
+def _blocks(lines: list[str]) -> list[Span]:
+    """The fenced blocks: the lines that open and close them."""
+    spans: list[Span] = []
+    opened: int | None = None
+    for number, line in enumerate(lines):
+        if opened is None and _OPENS.fullmatch(line):
+            opened = number
+        elif opened is not None and _CLOSES.fullmatch(line):
+            spans.append((opened, number))
+            opened = None
+    return spans
+
+
+def _sections(lines: list[str], spans: list[Span]) -> list[dict[str, str]]:
+    bodies = _bodies(lines, spans)
     problems = []
     for section in SECTIONS:
         body = bodies.get(section.lower())
@@ -46,16 +66,22 @@ def _sections(text: str) -> list[dict[str, str]]:
     return problems
 
 
-def _bodies(text: str) -> dict[str, str]:
+def _bodies(lines: list[str], spans: list[Span]) -> dict[str, str]:
     """What stands below each section's heading, up to the next section's."""
     known = {section.lower() for section in SECTIONS}
-    plain = _FENCE.sub(lambda match: " " * len(match.group(0)), text)  # a # in code is no heading
-    found = [m for m in _HEADING.finditer(plain) if m.group(1).strip("*_ ").lower() in known]
-    ends = [match.start() for match in found[1:]] + [len(text)]
+    code = {n for start, end in spans for n in range(start, end + 1)}  # a # there is no heading
+    named = [(n, _heading(line)) for n, line in enumerate(lines) if n not in code]
+    found = [(number, name) for number, name in named if name in known]
+    ends = [number for number, _ in found[1:]] + [len(lines)]
     return {
-        match.group(1).strip("*_ ").lower(): text[match.end() : end]
-        for match, end in zip(found, ends, strict=True)
+        name: "\n".join(lines[number + 1 : end])
+        for (number, name), end in zip(found, ends, strict=False)
     }
+
+
+def _heading(line: str) -> str:
+    """The words of a heading in lower case, empty if the line is none."""
+    return line.strip(" \t#").strip("*_ ").lower() if _HEADING.match(line) else ""
 
 
 def _placeholders(text: str) -> list[dict[str, str]]:

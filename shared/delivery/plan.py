@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from shared.decoding import convert, decode
 from shared.delivery_models import Access, DeliveryPlan, Promotion, Thresholds
 from shared.errors import InputError
 
-_TODO = re.compile(r"\b(?:TODO|TBD|FIXME|PLACEHOLDER|CHANGE_?ME)\b|<(?:your|insert|fill)\b[^>]*>")
+_TODO = re.compile(r"\b(?:TODO|TBD|FIXME|PLACEHOLDER|CHANGE_?ME)\b|<(?:your|insert|fill)\b[^<>]*>")
+_MOST_PROBLEMS = 200
 ROOT = "/Workspace/Shared/.lakemend"
 _ROOT = re.compile(r"^/Workspace/(?:[\w.@-]+/)*[\w.@-]+$")
 Rate = Annotated[float, Meta(ge=0, le=1)]
@@ -103,8 +105,8 @@ def read_plan(value: Any, bundle: bytes | None = None) -> Asked:  # noqa: ANN401
         raise PlanRefused([_problem("plan", "expected an object")])
     problems = [*_shape(value), *_sources(value, bundle), *_placeholders(value, "")]
     if problems:
-        raise PlanRefused(problems)
-    body = msgspec.convert(value, Body)
+        raise PlanRefused(problems[:_MOST_PROBLEMS])
+    body = convert(value, Body)
     problems = list(_sense(body))
     if problems:
         raise PlanRefused(problems)
@@ -112,7 +114,7 @@ def read_plan(value: Any, bundle: bytes | None = None) -> Asked:  # noqa: ANN401
     if not name:
         raise PlanRefused([_problem("name", "missing: expected the pipeline's name")])
     own = _own_quality(source) if kind == "specification" else {}
-    quality = msgspec.convert({**own, **(value.get("quality") or {})}, Thresholds)
+    quality = convert({**own, **(value.get("quality") or {})}, Thresholds)
     return Asked(_plan(body, kind, name, quality), source, body.delivery_key)
 
 
@@ -131,7 +133,7 @@ def _shape(value: dict[str, Any]) -> Iterator[dict[str, str]]:
                 yield _problem(name, f"missing: expected one of {', '.join(TARGETS)}")
             continue
         try:
-            msgspec.convert(value[name], field.type)
+            convert(value[name], field.type)
         except msgspec.ValidationError as error:
             reason, _, path = str(error).partition(" - at `$")
             yield _problem(f"{name}{path.strip('`')}", reason)
@@ -168,7 +170,7 @@ def _sense(body: Body) -> Iterator[dict[str, str]]:
         checked(body.name or "from the specification", "name")
     except InputError as error:
         yield _problem("name", error.expected)
-    if not _ROOT.match(body.workspace_root) or ".." in body.workspace_root:
+    if not _ROOT.fullmatch(body.workspace_root) or ".." in body.workspace_root:
         yield _problem("workspace_root", "expected a folder below /Workspace")
     promoted = body.promote_to
     if promoted and TARGETS.index(promoted.target) <= TARGETS.index(body.target):
@@ -234,7 +236,7 @@ def _own_quality(source: Source) -> dict[str, Any]:
     """What a specification asks of its data; what the plan names itself goes before it."""
     from shared.delivery.builder.spec import Specification
 
-    asked = msgspec.json.decode(source.content, type=Specification).quality
+    asked = decode(source.content, Specification).quality
     return {
         "max_quarantined": asked.max_quarantined,
         "min_table_rows": asked.min_rows,

@@ -19,6 +19,7 @@ from shared.healing.storming import admit, leave, note_failure
 from shared.ledger.limits import Objection
 from shared.ledger.tables import digest
 from shared.models import Attempt, Decision, Diagnosis, Evidence, EvidenceLine, Incident, Question
+from shared.platforms.calls import as_promised
 from shared.policy import scope, windows
 from shared.policy.decide import Option, Situation, decide
 from shared.policy.model import Policy
@@ -66,8 +67,9 @@ def assess(context: Context, incident: Incident) -> Assessment:
     """
     proposed = incident.failure.kind is FailureKind.PROPOSAL
     look = changes.look if proposed else _examine
-    evidence, diagnosis = look(context, incident)
-    plans, options = _options(context, incident, evidence, diagnosis)
+    with as_promised():
+        evidence, diagnosis = look(context, incident)
+        plans, options = _options(context, incident, evidence, diagnosis)
     situation = _situation(context, incident, evidence, diagnosis, options)
     decision = decide(situation)
     admission = FREE
@@ -107,7 +109,7 @@ def _look_up(context: Context, incident: Incident, evidence: Evidence) -> None:
     if evidence.state is not RunState.FAILED:
         return
     if incident.usual_seconds is None:
-        with suppress(NothingChanged):
+        with suppress(NothingChanged), as_promised():
             incident.usual_seconds = context.history.usual_seconds(incident.failure, evidence)
     if scope.uses_tags(context.policy):
         incident.tags = context.history.tags(incident.failure, evidence)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.catalog.loader import PROPOSED
+from shared.decoding import convert
 from shared.diagnosis import databricks_facts as facts
 from shared.findings.model import FindingKind
 from shared.models import Diagnosis, Evidence, Incident, Json, Loan, TaskFacts
@@ -100,4 +101,4 @@ def _kept(loan: Loan, locks: list[str]) -> Json:
 
 def ways_back(memo: Json) -> list[Loan]:
     """How a change can be taken back; empty where it cannot, or where it was only lent."""
-    return msgspec.convert(memo.get(_WAY_BACK, []), list[Loan])
+    return convert(memo.get(_WAY_BACK, []), list[Loan])

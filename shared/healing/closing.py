@@ -14,6 +14,7 @@ from shared.errors import ChangeInDoubt, NothingChanged
 from shared.healing import storming, telling
 from shared.healing.context import CLOSED, Context, Step, as_json
 from shared.models import AuditEntry, Decision, Incident, Loan
+from shared.platforms.calls import as_promised
 from shared.remedies.base import ABSENT, DONE, FAILED, PENDING
 from shared.reporting.facts import NONE, failure_moment, remedy_of
 from shared.telemetry import signals
@@ -75,7 +76,8 @@ def give_back(context: Context, incident_id: str) -> Step:
     if holder:
         return Step("give_back", context.timings.wait_interval)
     try:
-        outcome = _try(context, incident, loan)
+        with as_promised():
+            outcome = _try(context, incident, loan)
     except (NothingChanged, ChangeInDoubt) as error:
         outcome = Return(note=str(error))
     _write(context, incident, position, outcome)

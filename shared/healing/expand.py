@@ -20,6 +20,7 @@ from shared.ledger.alerts import StoredAlert
 from shared.ledger.claims import Claim
 from shared.ledger.incidents import new_incident_id
 from shared.models import EvidenceLine, Failure, Incident, Subject
+from shared.platforms.calls import as_promised
 from shared.remedies.refresh_credential import is_own_expired
 from shared.telemetry import signals
 from shared.vocabulary import SELFTEST, Action, Disposition, FailureKind, IncidentState
@@ -114,7 +115,8 @@ def _locate(context: Context, stored: StoredAlert) -> tuple[list[Located], list[
     problems: list[Problem] = []
     for subject in stored.alert.subjects:
         try:
-            located += context.roots.locate(subject)
+            with as_promised():
+                located += context.roots.locate(subject)
         except NothingChanged as error:
             if is_own_expired(error):
                 context.platforms.renew(subject.target)

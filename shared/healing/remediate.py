@@ -18,6 +18,7 @@ from shared.healing.storming import join
 from shared.healing.verify import claim_line, end_attempt, note_progress
 from shared.ledger.limits import Usage
 from shared.models import Attempt, AuditEntry, Decision, Incident, Intent, Json, Loan
+from shared.platforms.calls import as_promised
 from shared.policy.decide import hold
 from shared.remedies.base import ABSENT, FAILED, Look, Plan
 from shared.remedies.refresh_credential import is_own_expired
@@ -199,7 +200,8 @@ def _act(context: Context, incident: Incident, attempt: Attempt) -> Step:
         return Step("remediate", context.timings.doubt_interval)
     incident, attempt = ours, ours.attempts[attempt.number - 1]
     try:
-        memo = context.phases[attempt.phase].act(context.case(incident), attempt.memo)
+        with as_promised(ChangeInDoubt):
+            memo = context.phases[attempt.phase].act(context.case(incident), attempt.memo)
     except ChangeInDoubt as error:
         return _in_doubt(context, incident, attempt, error)
     except NothingChanged as error:
@@ -317,7 +319,8 @@ def _resolve(context: Context, incident: Incident, attempt: Attempt, intent: Int
     if context.phases[attempt.phase].blind:  # refused for now: it was not made
         return _act(context, incident, attempt)
     try:
-        look = context.phases[attempt.phase].look(context.case(incident), attempt.memo)
+        with as_promised():
+            look = context.phases[attempt.phase].look(context.case(incident), attempt.memo)
     except NothingChanged as error:
         if _too_long(context, attempt):
             return _give_up(context, incident, f"{_words(attempt)}: {error}")
@@ -361,7 +364,8 @@ def _not_made(
 
 def _look_safely(context: Context, incident: Incident, attempt: Attempt) -> Look | None:
     try:
-        return context.phases[attempt.phase].look(context.case(incident), attempt.memo)
+        with as_promised():
+            return context.phases[attempt.phase].look(context.case(incident), attempt.memo)
     except NothingChanged:
         return None
 

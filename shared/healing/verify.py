@@ -11,6 +11,7 @@ from shared.healing.context import CLOSED, Context, Step, things_of
 from shared.ledger.claims import Claim
 from shared.ledger.limits import Usage
 from shared.models import Attempt, AuditEntry, Decision, Incident, Json
+from shared.platforms.calls import as_promised
 from shared.remedies.base import ABSENT, DONE, FAILED, READY, RUN, WAIT, Look, Phase
 from shared.remedies.refresh_credential import is_own_expired
 from shared.vocabulary import Action, DecisionKind, IncidentState, Reason, Verdict
@@ -32,7 +33,8 @@ def verify(context: Context, incident_id: str) -> Step:
         return Step("remediate")
     _renew_locks(context, incident, attempt)
     try:
-        look = context.phases[attempt.phase].look(context.case(incident), attempt.memo)
+        with as_promised():
+            look = context.phases[attempt.phase].look(context.case(incident), attempt.memo)
     except NothingChanged as error:
         if is_own_expired(error):
             context.platforms.renew(incident.failure.target)

@@ -20,6 +20,7 @@ from shared.vocabulary import Condition, FailureKind
 _COMMON = "azure_monitor_common"
 _METRICS = frozenset({"pipelinefailedruns", "activityfailedruns"})
 _PIPELINE_NAMES = ("Name", "PipelineName")
+_MOST_LOOKS = 2_000  # criteria times resources; what Azure sends has a handful of each
 _WINDOW = timedelta(hours=1)  # looked back from the firing when an alert brings no window
 
 
@@ -127,6 +128,9 @@ def _older(body: Node, data: Node, targets: Targets) -> Alert:
 def _from_criteria(
     draft: Draft, criteria: list[Node], window: Node, resources: list[str], targets: Targets
 ) -> Alert:
+    if len(criteria) * len(resources) > _MOST_LOOKS:
+        expected = f"expected at most {_MOST_LOOKS} criteria times resources"
+        raise InputError(f"{window.path}.allOf", expected)
     for criterion in criteria:
         _criterion(draft, criterion, window, resources, targets)
     return draft.alert()

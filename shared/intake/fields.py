@@ -11,9 +11,10 @@ from shared.clock import from_iso
 from shared.errors import InputError
 
 MAX_TEXT = 2_000  # characters of an error text that an alert may bring; the platform has it whole
-_RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
-_NUMBER = re.compile(r"^[0-9]{1,19}$")
-_NAME = re.compile(r"^[^\x00-\x1f/\\?#%]{1,260}$")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f/\\?#%]{1,260}")
+_FIRST_YEAR, _LAST_YEAR = 2000, 2200
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -90,20 +91,31 @@ class Node:
         """An ISO 8601 moment, None if absent.
 
         Raises:
-            InputError: it is there and is not one.
+            InputError: it is there and is not one, or is not of our times.
         """
         if self.value is None:
             return None
         try:
-            return from_iso(self.text())
+            return of_our_times(from_iso(self.text()))
         except ValueError:
             raise InputError(self.path, "expected an ISO 8601 date and time") from None
 
     def _matching(self, pattern: re.Pattern[str], expected: str) -> str:
         text = self.text()
-        if not pattern.match(text):
+        if not pattern.fullmatch(text):  # a $ would let a line break pass
             raise InputError(self.path, expected)
         return text
+
+
+def of_our_times(moment: datetime) -> datetime:
+    """`moment`, from which hours can be taken and to which they can be added.
+
+    Raises:
+        ValueError: it is before the year 2000 or after 2199.
+    """
+    if not _FIRST_YEAR <= moment.year < _LAST_YEAR:
+        raise ValueError(moment)
+    return moment
 
 
 def first_text(nodes: Iterable[Node]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from shared.decoding import convert
 from shared.errors import InputError
 from shared.intake.databricks import library_text
 from shared.intake.fields import MAX_TEXT, Node, first_text
@@ -22,7 +23,7 @@ _MAX_FAILURES = 100
 class OwnFailure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One failed thing. Which fields are needed depends on `kind`."""
 
-    kind: FailureKind
+    kind: Literal["pipeline_run", "job_run", "cluster", "library", "update"]
     target: str
     run_id: str = ""  # pipeline run, job run or update
     pipeline: str = ""  # pipeline name, or a DLT pipeline's id for an update
@@ -85,7 +86,7 @@ def parse(body: Node, targets: Targets) -> Alert:
         InputError: a field is missing or wrong.
     """
     try:
-        own = msgspec.convert(body.value, OwnAlert)
+        own = convert(body.value, OwnAlert)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `")
         raise InputError(path.rstrip("`") or "$", reason) from None
@@ -138,20 +139,18 @@ def _ours(failure: OwnFailure, targets: Targets) -> str:
     target = targets.by_name(failure.target)
     if target is None:
         return ""
-    fits = isinstance(target, Workspace) is (failure.kind is not FailureKind.PIPELINE_RUN)
+    fits = isinstance(target, Workspace) is (failure.kind != FailureKind.PIPELINE_RUN.value)
     return target.name if fits else ""
 
 
 def _subject(failure: OwnFailure, at: Node, target: str) -> Subject:
-    read = _FIELDS.get(failure.kind)
-    if read is None:
-        raise InputError(f"{at.path}.kind", f"expected one of {', '.join(_FIELDS)}")
-    fields = read(at)
+    kind = FailureKind(failure.kind)
+    fields = _FIELDS[kind](at)
     library = at.get("library")
     return Subject(
-        kind=failure.kind,
+        kind=kind,
         target=target,
-        library=library_text(library) if failure.kind is FailureKind.LIBRARY else "",
+        library=library_text(library) if kind is FailureKind.LIBRARY else "",
         code=failure.error_code,
         message=failure.error_message,
         run_id=fields.get("run_id", ""),

@@ -72,8 +72,6 @@ def parse(value: Any, targets: Targets) -> Parsed:  # noqa: ANN401 - any JSON va
     items, batch = _items(value)
     if not batch:
         return Parsed((_one(items[0], targets),), (), batch=False)
-    if len(items) > MAX_BATCH:
-        raise InputError("$", f"expected at most {MAX_BATCH} events in one batch")
     alerts: list[Alert] = []
     rejected: list[Rejected] = []
     for position, item in enumerate(items):
@@ -93,6 +91,8 @@ def _items(value: Any) -> tuple[list[Node], bool]:  # noqa: ANN401 - any JSON va
         return [body], False
     if not body.value:
         raise InputError(body.path, "expected at least one event")
+    if len(body.value) > MAX_BATCH:
+        raise InputError(body.path, f"expected at most {MAX_BATCH} events in one batch")
     return body.items(), True
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from shared.clock import Clock
+from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerUnavailable
 from shared.ledger.tables import Table, chunked, digest, joined
 
@@ -54,7 +55,7 @@ class Documents:
         entity = self._table.get(scope, digest(name))
         if entity is None:
             return shape(), ""
-        return msgspec.json.decode(joined(entity), type=shape), entity["etag"]
+        return decode(joined(entity), shape), entity["etag"]
 
     def _write(self, scope: str, name: str, text: str, etag: str) -> None:
         keys = {"PartitionKey": scope, "RowKey": digest(name), "name": name[:1000]}

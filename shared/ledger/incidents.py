@@ -12,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from shared.clock import Clock, iso
+from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerMissing, LedgerUnavailable
 from shared.ledger.closed import Closed
 from shared.ledger.search import DAY_MILLIS, Page, Position, Wanted
@@ -33,7 +34,7 @@ def new_incident_id(opened_at: datetime, root_key: str) -> str:
 def row_of(incident_id: str) -> tuple[str, str] | None:
     """Partition and row key of an incident, None if the id is not one of ours."""
     parts = incident_id.split("-")
-    if len(parts) != 3 or not (parts[0] + parts[1]).isdigit():  # noqa: PLR2004 - day, time, digest
+    if not incident_id.isascii() or len(parts) != 3 or not (parts[0] + parts[1]).isdigit():  # noqa: PLR2004 - day, time, digest
         return None
     day, time, suffix = parts
     if len(day) != len("20260101") or len(time) != len("235959999") or not suffix.isalnum():
@@ -114,7 +115,7 @@ class Incidents:
         entity = self._table.get(*keys) if keys else None
         if entity is None:
             raise LedgerMissing(f"no incident {incident_id}")
-        return msgspec.json.decode(joined(entity), type=Incident), entity["etag"]
+        return decode(joined(entity), Incident), entity["etag"]
 
     def opened(self) -> Iterator[str]:
         """Ids of the incidents that are not closed, oldest first."""
@@ -142,7 +143,7 @@ class Incidents:
             low, high = wanted.rows(day, after)
             rows = self._table.range(day, low, high, limit - len(found), wanted.condition)
             for row in rows:
-                found.append(msgspec.json.decode(joined(row), type=Incident))
+                found.append(decode(joined(row), Incident))
                 position = Position(day, row["RowKey"])
             if len(found) >= limit:
                 return Page(found, position)
@@ -153,7 +154,7 @@ class Incidents:
     def purge(self, before: datetime) -> Iterator[Incident]:
         """Remove closed incidents opened before the day of `before`; yields each removed one."""
         for row in self._table.partitions_between("0", before.strftime("%Y%m%d")):
-            incident = msgspec.json.decode(joined(row), type=Incident)
+            incident = decode(joined(row), Incident)
             if incident.state.closed:
                 yield incident
                 self._table.delete(row["PartitionKey"], row["RowKey"])

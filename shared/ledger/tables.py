@@ -199,7 +199,7 @@ def _call(call: Callable[[], T]) -> T:
         raise _transaction_error(error) from None
     except az.HttpResponseError as error:
         raise _answered(error) from None
-    except az.AzureError as error:
+    except (az.AzureError, OSError) as error:  # an answer cut in two comes as the latter
         raise LedgerUnavailable(type(error).__name__) from None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from shared.clock import from_iso, from_millis, iso
+from shared.decoding import decode
 from shared.errors import ConfigurationError, NothingChanged
 from shared.findings.model import FindingKind, Seen
 from shared.healing.context import Context
@@ -20,6 +21,7 @@ from shared.ledger.search import Wanted
 from shared.models import Incident
 from shared.monitoring.noting import Look
 from shared.notify.model import Severity
+from shared.platforms.calls import as_promised
 from shared.platforms.databricks import WorkspaceApi
 from shared.settings import TOKEN_FILE, read_token
 from shared.targets import Target, Workspace
@@ -58,7 +60,8 @@ _RATE = frozenset({FindingKind.RATE_LIMITED})
 
 def _safely(context: Context, target: Target, kind: FindingKind, part: Part) -> Look | None:
     try:
-        return Look(target.name, frozenset({kind}), part(context, target))
+        with as_promised():
+            return Look(target.name, frozenset({kind}), part(context, target))
     except (NothingChanged, ConfigurationError) as error:
         text = context.redactor.text(str(error))
         log.warning("%s of %s cannot be told: %s", kind.value, target.name, text)
@@ -166,7 +169,7 @@ def expiry(token: str) -> datetime | None:
         return None
     try:
         claims = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        ends = msgspec.json.decode(claims, type=_Claims).exp
+        ends = decode(claims, _Claims).exp
         return from_millis(ends * 1000) if ends else None
     except (binascii.Error, ValueError, OverflowError, msgspec.DecodeError):
         return None

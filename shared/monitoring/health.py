@@ -37,6 +37,7 @@ from shared.monitoring.lookback import LookBacks, Window
 from shared.monitoring.noting import Look
 from shared.monitoring.paces import Paces
 from shared.monitoring.quality import Quality
+from shared.platforms.calls import as_promised
 from shared.targets import DataFactory, Target
 from shared.vocabulary import Condition, FailureKind, RunState
 
@@ -92,12 +93,11 @@ class Health:
     def _safely(self, target: Target) -> Swept | None:
         look = self._factory if isinstance(target, DataFactory) else self._workspace
         try:
-            return look(target.name)
+            # An answer that is not what the API promises must not hold up the other targets.
+            with as_promised():
+                return look(target.name)
         except (NothingChanged, ConfigurationError) as error:
             log.warning("sweep of %s: %s", target.name, self._context.redactor.text(str(error)))
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
-            # An answer that is not what the API promises must not hold up the other targets.
-            log.warning("sweep of %s: not understood (%s)", target.name, type(error).__name__)
         return None
 
     def _factory(self, target: str) -> Swept:

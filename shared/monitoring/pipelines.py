@@ -21,6 +21,7 @@ from shared.monitoring.readiness import Check
 from shared.monitoring.subject import Subject
 from shared.monitoring.tables import Measured, Tables
 from shared.notify.model import Severity
+from shared.platforms.calls import as_promised
 from shared.platforms.databricks import WorkspaceApi
 from shared.platforms.directory import Platforms
 from shared.redaction import Redactor
@@ -135,9 +136,12 @@ class Pipelines:
         """Check all pipelines of all workspaces; what is seen first becomes its own baseline."""
         for workspace in self._targets.workspaces:
             try:
-                yield self._swept(workspace.name)
+                with as_promised():
+                    look = self._swept(workspace.name)
             except (NothingChanged, ConfigurationError) as error:
                 log.warning("readiness of %s: %s", workspace.name, self._redactor.text(str(error)))
+            else:
+                yield look
 
     def _swept(self, target: str) -> Look:
         api = self._platforms.workspace(target)
@@ -149,7 +153,9 @@ class Pipelines:
         for row in rows:
             pipeline_id = str(row.get("pipeline_id"))
             try:
-                seen += self._checked(_deployed(api, row, jobs), tables)
+                with as_promised():
+                    deployed = _deployed(api, row, jobs)
+                seen += self._checked(deployed, tables)
             except PlatformMissing:
                 pass  # deleted since it was listed
             except NothingChanged as error:

@@ -28,6 +28,7 @@ from shared.errors import ConfigurationError, LedgerMissing, NothingChanged, Pla
 from shared.healing.context import Context
 from shared.ledger.closed import Follow
 from shared.models import Attempt, Incident
+from shared.platforms.calls import as_promised
 from shared.reporting.facts import failure_moment
 from shared.telemetry import signals
 from shared.vocabulary import Action, FailureKind, RecoveredBy, RunState
@@ -126,14 +127,12 @@ def _look_safely(context: Context, incident: Incident) -> Recovery | None:
 def _look(context: Context, incident: Incident) -> Recovery | None:
     look = _LOOKS.get(incident.failure.kind)
     try:
-        return look(context, incident) if look else None
+        # An answer that is not what the API promises must not hold up the others for ever.
+        with as_promised():
+            return look(context, incident) if look else None
     except (NothingChanged, ConfigurationError) as error:
         text = context.redactor.text(str(error))
         log.warning("recovery of %s is looked at later: %s", incident.incident_id, text)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        # An answer that is not what the API promises must not hold up the others for ever.
-        kind = type(error).__name__
-        log.warning("recovery of %s: answer not understood (%s)", incident.incident_id, kind)
     return None
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from shared.clock import Clock
+from shared.decoding import decode
 from shared.errors import PlatformRefused, PlatformUnavailable
 from shared.findings.model import FindingKind, Seen
 from shared.ledger.documents import Documents
@@ -162,7 +163,7 @@ def detailed(before: Measured, row: Row, now: datetime) -> Measured:
     try:
         size, files = int(row.get("sizeInBytes") or 0), int(row.get("numFiles") or 0)
         columns = [*_listed(row.get("clusteringColumns")), *_listed(row.get("partitionColumns"))]
-        properties = msgspec.json.decode(row.get("properties") or "{}", type=dict[str, str])
+        properties = decode(row.get("properties") or "{}", dict[str, str])
     except (ValueError, msgspec.DecodeError):
         raise PlatformUnavailable("a table's details cannot be read") from None
     point = Point(now.timestamp(), size)
@@ -182,7 +183,7 @@ def _columns(rows: Iterable[Row]) -> set[str]:
 
 
 def _listed(cell: Any) -> list[str]:  # noqa: ANN401 - a cell of a result
-    return msgspec.json.decode(cell, type=list[str]) if cell else []
+    return decode(cell, list[str]) if cell else []
 
 
 def growing(target: str, name: str, table: Measured, now: datetime) -> Seen | None:

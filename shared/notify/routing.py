@@ -5,7 +5,6 @@ Errors name the field and never print a URL: URLs of channels are secrets.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -13,6 +12,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from shared.addresses import internal, is_loopback, literal
+from shared.decoding import decode
 from shared.errors import ConfigurationError
 from shared.notify.model import Message, MessageKind, Severity
 
@@ -23,8 +24,6 @@ _LONGEST_TIMEOUT = 30.0
 # schemes are refused when the library is asked (shared/notify/sending.py).
 _PLAIN = {"json": "jsons", "xml": "xmls", "form": "forms", "mailto": "mailtos", "http": "https"}
 _METADATA = frozenset({"metadata", "metadata.google.internal", "metadata.azure.internal"})
-# The address under which Azure's own platform services answer every machine.
-_WIRE_SERVER = ipaddress.ip_address("168.63.129.16")
 _SWITCHES = {
     "verify": "certificates are always checked",
     "redirect": "redirects are never followed",
@@ -106,31 +105,9 @@ def channels(raw: str, *, allow_loopback: bool = False) -> tuple[Channel, ...]:
     return listed
 
 
-def internal(address: str, *, allow_loopback: bool) -> bool:
-    """Whether an IP address must not be sent to: anything that is not public.
-
-    Link-local and metadata addresses, private and unique local ones, multicast, reserved; loopback
-    unless it is allowed. IPv4 in IPv6 counts as what is inside.
-    """
-    found: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address)
-    if isinstance(found, ipaddress.IPv6Address):
-        found = found.ipv4_mapped or found.sixtofour or found
-    if found.is_loopback:
-        return not allow_loopback
-    return not found.is_global or found.is_multicast or found == _WIRE_SERVER
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine."""
-    if host.lower() == "localhost":
-        return True
-    address = _literal(host)
-    return bool(address) and ipaddress.ip_address(address).is_loopback
-
-
 def _decoded(text: str) -> tuple[Channel, ...]:
     try:
-        return msgspec.json.decode(text, type=tuple[Channel, ...])
+        return decode(text, tuple[Channel, ...])
     except msgspec.DecodeError as error:
         said = re.sub(r"'[^']*'", "a value", str(error))  # a URL in the wrong place is a secret too
         raise ConfigurationError(f"{SETTING}: {said}") from None
@@ -175,19 +152,16 @@ def _check_scheme(where: str, scheme: str, host: str, *, allow_loopback: bool) -
 
 
 def _check_host(where: str, host: str, *, allow_loopback: bool) -> None:
-    address = _literal(host)
+    address = literal(host)
     named = is_loopback(host) and not allow_loopback
-    if host in _METADATA or named or (address and internal(address, allow_loopback=allow_loopback)):
+    if (
+        host.rstrip(".") in _METADATA
+        or named
+        or (address and internal(address, allow_loopback=allow_loopback))
+    ):
         raise ConfigurationError(
             f"{where}: points at an internal address; only public ones are used"
         )
-
-
-def _literal(host: str) -> str:
-    try:
-        return str(ipaddress.ip_address(host.strip("[]").partition("%")[0]))
-    except ValueError:
-        return ""
 
 
 def _password(parts: SplitResult) -> str:

@@ -6,7 +6,6 @@ Apprise answers yes or no and says why in its log only, so the log of the sendin
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import warnings
 from typing import Any
@@ -15,8 +14,9 @@ import apprise
 from apprise.common import NotifyFormat, NotifyType
 from apprise.plugins.base import NotifyBase
 
+from shared.addresses import internal, is_loopback, resolved
 from shared.notify.model import Message, Severity
-from shared.notify.routing import Channel, internal, is_loopback
+from shared.notify.routing import Channel
 from shared.notify.text import markdown_body, plain_body, title_of
 
 # All plugins are loaded here, once and by one thread; one of them imports what Python deprecates.
@@ -97,11 +97,7 @@ class Sender:
         return ""
 
     def _leads_inside(self, host: str) -> bool:
-        try:
-            found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
-        except OSError:
-            return False  # no such name: sending will say so
-        addresses = {str(entry[4][0]).partition("%")[0] for entry in found}
+        addresses = resolved(host)  # of no such name: sending will say so
         return any(internal(a, allow_loopback=self._allow_loopback) for a in addresses)
 
 

@@ -6,9 +6,11 @@ is two runs), so these two functions are the only place where a call is made aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import tenacity
 
@@ -17,6 +19,8 @@ from shared.errors import PlatformError, PlatformThrottled, PlatformUnavailable
 from shared.platforms.observed import one_try
 
 T = TypeVar("T")
+Row = dict[str, Any]
+log = logging.getLogger("lakemend.platforms")
 
 _READ_TRIES = 4
 _LONGEST_WAIT = 20.0  # seconds; an activity must not sleep long, the orchestration waits better
@@ -58,6 +62,57 @@ def mutate(call: Callable[[], T], translate: Translate) -> T:
         ChangeInDoubt: it may or may not have taken effect.
     """
     return _translated(call, translate, 1, changing=True)
+
+
+@contextmanager
+def as_promised(otherwise: type[PlatformError] = PlatformUnavailable) -> Iterator[None]:
+    """What is done with the platforms' answers in this context relies on what their APIs promise.
+
+    Where an answer does not keep to it (a field of another type, gone, out of range), that is no
+    answer: nothing follows from it.
+
+    Raises:
+        PlatformError: of the type `otherwise`.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        log.warning("an answer of a platform is not what its API promises", exc_info=True)
+        words = f"an answer is not what the API promises: {type(error).__name__}"
+        raise otherwise(words) from None
+
+
+def an_object(answer: Any) -> Row:  # noqa: ANN401 - any JSON value
+    """An answer that must be a JSON object.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(answer, dict):
+        raise ValueError(type(answer).__name__)  # noqa: TRY004 - one type for all broken promises
+    return dict(answer)
+
+
+def objects(answer: Any) -> list[Row]:  # noqa: ANN401 - any JSON value
+    """A list of JSON objects, empty where it is missing.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(answer, list | None):
+        raise ValueError(type(answer).__name__)  # noqa: TRY004 - one type for all broken promises
+    return [an_object(item) for item in answer or []]
+
+
+def an_id(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """The id of what a mutation has begun.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value):
+        raise ValueError(type(value).__name__)
+    return str(value)
 
 
 def _translated(call: Callable[[], T], translate: Translate, number: int, *, changing: bool) -> T:

@@ -18,7 +18,7 @@ from shared.errors import (
     PlatformThrottled,
     PlatformUnavailable,
 )
-from shared.platforms.calls import mutate, read
+from shared.platforms.calls import an_id, mutate, read
 from shared.platforms.observed import observed
 from shared.targets import DataFactory
 
@@ -50,7 +50,7 @@ class FactoryClient:
         Raises:
             PlatformMissing: no such run (history is kept 45 days).
         """
-        return dict(self._read(lambda: self._client.pipeline_runs.get(*self._at, run_id)).as_dict())
+        return dict(self._read(lambda: self._client.pipeline_runs.get(*self._at, run_id).as_dict()))
 
     def runs(self, after: datetime, before: datetime, **equal: str) -> list[Row]:
         """Pipeline runs last updated between two moments, whose operands equal the given values.
@@ -76,7 +76,8 @@ class FactoryClient:
         Raises:
             PlatformMissing: no such pipeline.
         """
-        return dict(self._read(lambda: self._client.pipelines.get(*self._at, name)).as_dict())
+        get: Any = self._client.pipelines.get
+        return dict(self._read(lambda: get(*self._at, name).as_dict()))
 
     def pipeline_names(self) -> list[str]:
         """Names of all pipelines of the factory."""
@@ -109,10 +110,8 @@ class FactoryClient:
             NothingChanged: refused or never sent.
             ChangeInDoubt: it may have started: look for a newer run with these parameters.
         """
-        answer = mutate(
-            lambda: self._client.pipelines.create_run(*self._at, pipeline, parameters), translate
-        )
-        return str(answer.run_id)
+        create = self._client.pipelines.create_run
+        return mutate(lambda: an_id(create(*self._at, pipeline, parameters).run_id), translate)
 
     def rerun_from_failure(self, pipeline: str, run_id: str) -> str:
         """Start a recovery run of `run_id` from its failed activity; returns the new run's id.
@@ -123,17 +122,19 @@ class FactoryClient:
             NothingChanged: refused or never sent.
             ChangeInDoubt: it may have started: look for a newer run of the group.
         """
-        answer = mutate(
-            lambda: self._client.pipelines.create_run(
-                *self._at,
-                pipeline,
-                reference_pipeline_run_id=run_id,
-                is_recovery=True,
-                start_from_failure=True,
+        create = self._client.pipelines.create_run
+        return mutate(
+            lambda: an_id(
+                create(
+                    *self._at,
+                    pipeline,
+                    reference_pipeline_run_id=run_id,
+                    is_recovery=True,
+                    start_from_failure=True,
+                ).run_id
             ),
             translate,
         )
-        return str(answer.run_id)
 
     def rerun_trigger(self, trigger: str, trigger_run_id: str) -> None:
         """Run a trigger run again: the only rerun that turns a tumbling window good.
@@ -161,12 +162,16 @@ class FactoryClient:
         token: str | None = None
         for _ in range(_MAX_PAGES):
             body = _filter(after, before, equal, token)
-            page = self._read(lambda body=body: query(*at, body))
-            yield from (item.as_dict() for item in page.value)
-            token = page.continuation_token
+            rows, token = self._read(lambda body=body: _page(query(*at, body)))
+            yield from rows
             if not token:
                 return
         raise PlatformUnavailable(f"the query has more than {_MAX_PAGES} pages")
+
+
+def _page(answer: Any) -> tuple[list[Row], str | None]:  # noqa: ANN401 - the SDK's models
+    """The rows of a page, and the token of the next one."""
+    return [dict(item.as_dict()) for item in answer.value], answer.continuation_token
 
 
 def _is(row: Row, operand: str, value: str) -> bool:
@@ -241,10 +246,10 @@ def translate(error: Exception, *, changing: bool) -> PlatformError | None:
         return _answered(error, changing=changing)
     if isinstance(error, az.ServiceRequestError):  # never left this machine
         return PlatformUnavailable(f"Data Factory was not reached: {type(error).__name__}")
-    if isinstance(error, az.AzureError):
+    if isinstance(error, az.AzureError | OSError):
         text = f"Data Factory did not answer: {type(error).__name__}"
         return ChangeInDoubt(text) if changing else PlatformUnavailable(text)
-    if isinstance(error, ValueError | KeyError | AttributeError):
+    if isinstance(error, ValueError | KeyError | TypeError | AttributeError):
         text = "Data Factory's answer is not what the API promises"
         return ChangeInDoubt(text) if changing else PlatformUnavailable(text)
     return None
@@ -272,4 +277,4 @@ def _refused(status: int) -> bool:
 
 def _retry_after(response: Any) -> float | None:  # noqa: ANN401 - azure-core's own type
     raw = response.headers.get("Retry-After", "") if response is not None else ""
-    return float(raw) if raw.isdigit() else None
+    return float(raw) if raw.isascii() and raw.isdigit() else None

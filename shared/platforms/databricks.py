@@ -21,7 +21,7 @@ from shared.errors import (
     PlatformThrottled,
     PlatformUnavailable,
 )
-from shared.platforms.calls import mutate, read
+from shared.platforms.calls import an_id, an_object, as_promised, mutate, objects, read
 from shared.platforms.deployments import Deployments
 from shared.platforms.observed import observed
 from shared.targets import Workspace
@@ -233,16 +233,20 @@ class WorkspaceApi:
         `latest_repair_id` must be given from the second repair on; `parameters` are job
         parameters that differ from the run's.
         """
-        answer = self._mutate(
-            lambda: self._client.jobs.repair_run(
-                int(run_id),
-                latest_repair_id=int(latest_repair_id) if latest_repair_id else None,
-                rerun_all_failed_tasks=True,
-                rerun_dependent_tasks=True,
-                job_parameters=parameters,
+        repair: Any = self._client.jobs.repair_run
+        return str(
+            self._mutate(
+                lambda: an_id(
+                    repair(
+                        int(run_id),
+                        latest_repair_id=int(latest_repair_id) if latest_repair_id else None,
+                        rerun_all_failed_tasks=True,
+                        rerun_dependent_tasks=True,
+                        job_parameters=parameters,
+                    ).response.repair_id
+                )
             )
         )
-        return str(answer.response.repair_id)
 
     # Pipelines
 
@@ -312,15 +316,20 @@ class WorkspaceApi:
             reset: flows whose checkpoint is reset; a table's own flow has its name. Data stays.
             full: tables that are emptied and computed anew.
         """
-        answer = self._mutate(
-            lambda: self._client.pipelines.start_update(
-                pipeline_id, reset_checkpoint_selection=reset, full_refresh_selection=full
+        start = self._client.pipelines.start_update
+        return str(
+            self._mutate(
+                lambda: an_id(
+                    start(
+                        pipeline_id, reset_checkpoint_selection=reset, full_refresh_selection=full
+                    ).update_id
+                )
             )
         )
-        return str(answer.update_id)
 
     def _get(self, path: str, **query: Any) -> Row:  # noqa: ANN401 - query values
-        return dict(self._read(lambda: self._client.api_client.do("GET", path, query=query)))
+        do = self._client.api_client.do
+        return dict(self._read(lambda: an_object(do("GET", path, query=query))))
 
     def _post(self, path: str, body: Row) -> None:
         self._mutate(lambda: self._client.api_client.do("POST", path, body=body))
@@ -328,7 +337,9 @@ class WorkspaceApi:
     def _paged(self, path: str, field: str, **query: Any) -> Iterator[Row]:  # noqa: ANN401 - query values
         for _ in range(_MAX_PAGES):
             page = self._get(path, **query)
-            yield from page.get(field) or []
+            with as_promised():
+                rows = objects(page.get(field))
+            yield from rows
             token = page.get("next_page_token")
             if not token:
                 return

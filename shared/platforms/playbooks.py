@@ -49,6 +49,7 @@ class Playbooks:
     def _post(self, url: str, body: Json) -> Json:
         import requests
 
+        _refuse_the_machine(url)
         answer = requests.post(
             url, json=body, timeout=(5, self._timeout), allow_redirects=False, stream=True
         )
@@ -57,6 +58,21 @@ class Playbooks:
                 raise _Answered(answer.status_code, answer.headers.get("Retry-After", ""))
             content = answer.raw.read(_MAX_ANSWER, decode_content=True)
         return _decoded(content)
+
+
+class _LeadsInside(Exception):
+    """The name of a playbook's host leads to this machine, its metadata or its platform."""
+
+
+def _refuse_the_machine(url: str) -> None:
+    from urllib.parse import urlsplit
+
+    from shared.addresses import is_loopback, of_the_machine, resolved
+
+    host = urlsplit(url).hostname or ""
+    # Loopback itself is a host that somebody has listed; a name that leads there is an attack.
+    if not is_loopback(host) and any(of_the_machine(address) for address in resolved(host)):
+        raise _LeadsInside
 
 
 class _Answered(Exception):
@@ -88,6 +104,8 @@ def _translate(error: Exception, *, changing: bool) -> PlatformError | None:
     del changing
     if isinstance(error, _Answered):
         return _refusal(error)
+    if isinstance(error, _LeadsInside):
+        return PlatformRefused("the playbook's host leads to this machine or its platform")
     if isinstance(error, requests.ConnectTimeout) or never_connected(error):
         return PlatformUnavailable(f"the playbook was not reached: {type(error).__name__}")
     if isinstance(error, requests.RequestException):
@@ -97,7 +115,8 @@ def _translate(error: Exception, *, changing: bool) -> PlatformError | None:
 
 def _refusal(error: Any) -> PlatformError:  # noqa: ANN401 - _Answered
     if error.status == _THROTTLED:
-        seconds = float(error.retry_after) if error.retry_after.isdigit() else None
+        raw = error.retry_after
+        seconds = float(raw) if raw.isascii() and raw.isdigit() else None
         return PlatformThrottled(str(error), seconds)
     if error.status == _UNAUTHENTICATED:
         # Without the status: no token of ours that could be renewed was refused, but a signature.

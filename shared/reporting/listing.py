@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from shared.clock import from_iso, iso
+from shared.decoding import decode
 from shared.errors import InputError
 from shared.ledger.search import Position, Wanted
 from shared.vocabulary import IncidentState
@@ -116,6 +117,9 @@ def next_cursor(listing: Listing, after: Position | None, key: str) -> str | Non
     return base64.urlsafe_b64encode(_seal(body, listing.filters, key) + body).decode().rstrip("=")
 
 
+_DIGITS = 9
+
+
 def whole(name: str, raw: str | None, default: int, high: int) -> int:
     """A whole number from 1 to `high`.
 
@@ -124,7 +128,11 @@ def whole(name: str, raw: str | None, default: int, high: int) -> int:
     """
     if raw is None:
         return default
-    if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw[:9]) <= high:
+    if (
+        not (raw.isascii() and raw.isdigit())
+        or not 1 <= int(raw[:_DIGITS]) <= high
+        or len(raw) > _DIGITS
+    ):
         raise InputError(name, f"expected a whole number from 1 to {high}")
     return int(raw)
 
@@ -147,7 +155,7 @@ def _opened(cursor: str, filters: str, key: str) -> _Cursor:
     seal, body = raw[:_SEAL], raw[_SEAL:]
     if not hmac.compare_digest(seal, _seal(body, filters, key)):
         raise InputError("cursor", expected)
-    return msgspec.json.decode(body, type=_Cursor)
+    return decode(body, _Cursor)
 
 
 def _window(values: dict[str, str], now: datetime) -> tuple[datetime, datetime]:

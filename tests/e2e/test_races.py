@@ -71,24 +71,6 @@ def together(call: Callable[[], object], copies: int) -> None:
         thread.join()
 
 
-def test_two_hosts_on_one_ledger(start_host: StartHost) -> None:
-    first = start_host()
-    second = start_host(AUDIT_TABLE_PREFIX=first.prefix)
-    world = first.world
-    pipelines = [world.pipeline() for _ in range(5)]
-    runs = [(pipeline, world.failed_run(pipeline)) for pipeline in pipelines]
-    ids = [
-        (host.world, host.world.send("/azure-monitor", world.alert_on(run)))
-        for run in runs
-        for host in (first, second)
-    ]
-
-    incidents = [own.incident_of(alert) for own, alert in ids]
-
-    assert [i["timeline"] for i in incidents if i["state"] != "healed"] == []
-    assert [len(world.reruns(pipeline)) for pipeline in pipelines] == [1] * 5
-
-
 def started(world: World, cluster: str) -> list[Json]:
     return [r for r in world.seen("clusters/start") if r["body"]["cluster_id"] == cluster]
 

@@ -1,9 +1,10 @@
-"""Killed hosts, lost starts, paused and observing hosts, and what only sweeps find."""
+"""Killed hosts, lost starts, paused and observing hosts, and what only sweeps find.
+
+Kills at random moments are in tests/chaos.
+"""
 
 from __future__ import annotations
 
-import random
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -48,25 +49,6 @@ def test_killed_between_intent_and_outcome(start_host: StartHost, takes_effect: 
     assert len(world.reruns(pipeline)) == 1
     assert incident["audit"]["whole"]
     assert ("Action Found Already Taken" in actions(incident)) is takes_effect
-
-
-def test_killed_at_random_moments(start_host: StartHost) -> None:
-    host = start_host()
-    world = host.world
-    moments = random.Random(7)  # noqa: S311 - the same moments every time
-    pipelines = [world.pipeline() for _ in range(8)]
-    alerts = [
-        world.send("/azure-monitor", world.alert_on((p, world.failed_run(p)))) for p in pipelines
-    ]
-    for _ in range(4):
-        time.sleep(moments.uniform(0.05, 0.6))  # the moments are the test
-        host.service.kill()
-        host.service.start()
-
-    incidents = [world.incident_of(alert) for alert in alerts]
-    assert [incident["state"] for incident in incidents] == ["healed"] * 8
-    assert [len(world.reruns(pipeline)) for pipeline in pipelines] == [1] * 8
-    assert all(incident["audit"]["whole"] for incident in incidents)
 
 
 def test_what_was_stored_and_never_started_is_found(start_host: StartHost) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+
+from devstack.openapi import description
 
 # An app tells its functions once.
 from tests.unit.test_host_rules import FUNCTIONS
@@ -43,3 +46,19 @@ def test_each_section_names_its_scope_and_its_errors() -> None:
         scope = r"^(Scope `(sender|reader|approver|deployer)`|No key: )"
         assert re.search(scope, section, re.MULTILINE), name
         assert re.search(r"[Ee]rrors( as above|: \d)", section), name
+
+
+def test_the_openapi_description_is_current_and_knows_every_body() -> None:
+    written = json.loads(Path("docs/openapi.json").read_text("utf-8"))
+    assert written == json.loads(json.dumps(description(FUNCTIONS))), "run make openapi"
+    operations = {
+        (method.upper(), path.removeprefix("/")): operation
+        for path, methods in written["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert set(operations) == served()
+    empty = {"api/selftest", "api/messages/test", "api/pipelines/{name}/baseline"}
+    for (method, route), operation in operations.items():
+        takes_body = method == "POST" and route not in empty
+        assert ("requestBody" in operation) is takes_body, f"{method} {route}"
+        assert "400" in operation["responses"] or not takes_body, f"{method} {route}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -96,3 +97,23 @@ def test_what_earlier_versions_hand_on_is_read(
 ) -> None:
     """Orchestrations that began before traces were handed on end on this code."""
     assert healing._given(given, name) == read
+
+
+def test_types_are_decoded_where_threads_cannot_meet() -> None:
+    """See shared/decoding.py: msgspec's own functions, given a type, may crash the process."""
+    found = [
+        f"{path}:{node.lineno}"
+        for folder in ("functions", "shared")
+        for path in Path(folder).rglob("*.py")
+        if path.name not in {"decoding.py", "__main__.py"}
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and decodes_a_type(node)
+    ]
+    assert found == []
+
+
+def decodes_a_type(call: ast.Call) -> bool:
+    name = ast.unparse(call.func)
+    typed = any(keyword.arg == "type" for keyword in call.keywords)
+    plain = typed and ast.unparse(call.keywords[0].value) == "dict"
+    return name == "msgspec.convert" or (name == "msgspec.json.decode" and typed and not plain)

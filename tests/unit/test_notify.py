@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from shared.addresses import internal
 from shared.errors import ConfigurationError
 from shared.models import Attempt, Diagnosis, EvidenceLine, Failure, Incident, Question
 from shared.notify import grouping, messages
@@ -21,7 +22,7 @@ from shared.notify.digest import figures
 from shared.notify.grouping import Plan
 from shared.notify.model import MAX_BODY, MAX_TITLE, Link, Message, MessageKind, Severity
 from shared.notify.outbox import Window
-from shared.notify.routing import Channel, channels, internal, route
+from shared.notify.routing import Channel, channels, route
 from shared.notify.sending import Sender, _instance
 from shared.notify.text import inert, markdown_body, plain_body
 from shared.settings import load

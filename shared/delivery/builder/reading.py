@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from shared.decoding import convert
 from shared.delivery.builder.checks import check
 from shared.delivery.builder.spec import Specification
 from shared.errors import InputError
@@ -55,7 +56,7 @@ def read(text: str | bytes) -> Specification:
         InputError: what is wrong, with the path of the field.
     """
     try:
-        specification = msgspec.convert(load(text), Specification)
+        specification = convert(load(text), Specification)
     except msgspec.ValidationError as error:
         raise _named(error) from None
     check(specification)

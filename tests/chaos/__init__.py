@@ -1,0 +1,1 @@
+"""Attempts to break the program: short in the suite, long by `make chaos`."""
