@@ -112,7 +112,7 @@ class Classifier:
     def _line(self, line: EvidenceLine) -> _Match | None:
         system = system_of(line.source)
         message = sound(line.message)
-        text = tidy(message)
+        text = self._codes.written(tidy(message))
         code = tidy(sound(line.code[:_MAX_CODE]))
         outer = self._codes.field(code, system)
         readings = self._readings(text, system)

@@ -31,6 +31,8 @@ _BARE = (
 # Data Factory's names, written without `ErrorCode=`.
 _JOINED = r"\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+){2,}\b"
 _SQLSTATE = r"\[[A-Z][A-Z0-9_.]{2,150}\][^\[]{0,900}\bSQLSTATE: ?([0-9A-Z]{5})\b"
+# A code that is written in words: "Reason: Metastore Component Unhealthy".
+_SPOKEN = r"\bReason: ?([A-Z][A-Za-z-]{0,30}(?: [A-Za-z][A-Za-z-]{0,30}){1,7})"
 _PARTS = r"\s+-\s+|[,;|]\s*"
 _MOST = 24  # codes of one text that are looked up
 
@@ -77,6 +79,19 @@ class CodeTable:
         if not found - {None}:
             found.update(self.by_state(state) for state in regex(_SQLSTATE).findall(text)[:_MOST])
         return sorted(index for index in found if index is not None)
+
+    def written(self, text: str) -> str:
+        """The text in which codes that are spoken as reasons are written as codes."""
+        return str(regex(_SPOKEN).sub(lambda found: self._reason(found.group(1)), text))
+
+    def _reason(self, said: str) -> str:
+        """A reason that begins with a code of two words or more: that code, then the rest."""
+        words = said.split()
+        for count in range(len(words), 1, -1):
+            name = "_".join(words[:count]).upper().replace("-", "_")
+            if name.lower() in self._exact:
+                return " ".join(("Reason:", name, *words[count:]))
+        return f"Reason: {said}"
 
     def by_state(self, state: str) -> int | None:
         """The rule for a SQLSTATE: the longest prefix that is listed."""
