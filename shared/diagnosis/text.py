@@ -14,8 +14,7 @@ MAX_TAIL = 6_000
 # Where the next inner cause begins in Java's, .NET's, Python's and ADF's chains.
 _INNER = (
     r"(?i)(\bCaused by:|--->|\bInner activity name:|\bInner exception\b|,''Type="
-    r"|During handling of the above exception|The above exception was the direct cause"
-    r"|\x1e)"
+    r"|During handling of the above exception|The above exception was the direct cause)"
 )
 # Lines of a log that tell of no failure: what is below a log's level of errors, Python's warnings,
 # pip's advice.
@@ -36,6 +35,7 @@ _NUMBERS = (
 _STATE = r"((?:0[0-9A]|2[0-9A-F]|3[0-9BDF]|4[0-4]|5[3-8]|HY|P0|XX)[0-9A-Z]{3})"
 _STATES = (
     rf"\bERROR \[{_STATE}\]|\('{_STATE}', |\bSQLSTATE ?\[{_STATE}\]|\bSQLSTATE ?\({_STATE}\)"
+    rf"|\[?\bSQLState:? {_STATE}\b"
     rf"|\(SQLSTATE {_STATE}\)|\bSQL Error \[{_STATE}\]|\b\d{{4,6}} \({_STATE}\)"
     rf"|(?:^|Message=){_STATE}: "
 )
@@ -64,6 +64,12 @@ def parts(text: str) -> list[str]:
     return [f"{lead}{piece}" for lead, piece in zip(leads, pieces[::2], strict=True)][-_MOST_INNER:]
 
 
+def aside(text: str) -> tuple[str, str]:
+    """A tidy text's noise of a log, which may be empty, and the rest of it."""
+    noise, _, rest = text.rpartition(_ASIDE)
+    return noise.strip(), rest.strip()
+
+
 def sound(message: str) -> str:
     """The message without halves of pairs of surrogates, which JSON may hold and UTF-8 has not."""
     return message if message.isascii() else message.encode("utf-8", "replace").decode("utf-8")
@@ -72,8 +78,8 @@ def sound(message: str) -> str:
 def tidy(message: str) -> str:
     """A message of bounded length, with single blanks, plain quotes and plain forms of letters.
 
-    A log's noise comes first, as its outermost part. Numbers and states of databases are written
-    in one way beside the driver's own.
+    A log's noise comes first, see `aside`. Numbers and states of databases are written in one way
+    beside the driver's own.
     """
     if len(message) > MAX_HEAD + MAX_TAIL:
         kept, _ = _telling(message[MAX_HEAD:-MAX_TAIL])
@@ -103,7 +109,7 @@ def _noise_apart(message: str) -> tuple[str, str]:
 
 def _numbered(text: str) -> str:
     """The text with `SqlErrorNumber=` and `DbState=` behind a database's numbers and states."""
-    if "SQL" in text or "ERROR" in text or "Error" in text:
+    if any(word in text for word in ("SQL", "Sql", "Error", "Msg ")):
         text = regex(_NUMBERS).sub(lambda m: _named("SqlErrorNumber", m), text)
     return str(regex(_STATES).sub(lambda m: _named("DbState", m), text))
 
