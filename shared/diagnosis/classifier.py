@@ -13,7 +13,7 @@ import msgspec
 from shared.catalog.loader import UNKNOWN, Catalog, Rule
 from shared.diagnosis.codes import CodeTable, applies
 from shared.diagnosis.matcher import MATCHER_BYTES, Matcher, regex
-from shared.diagnosis.text import foreign, parts, sound, tidy, unread
+from shared.diagnosis.text import aside, foreign, parts, sound, tidy, unread
 from shared.models import Diagnosis, EvidenceLine
 
 _MAX_CODE = 200
@@ -112,7 +112,7 @@ class Classifier:
     def _line(self, line: EvidenceLine) -> _Match | None:
         system = system_of(line.source)
         message = sound(line.message)
-        text = tidy(message)
+        text = self._codes.written(tidy(message))
         code = tidy(sound(line.code[:_MAX_CODE]))
         outer = self._codes.field(code, system)
         readings = self._readings(text, system)
@@ -261,7 +261,15 @@ class Classifier:
         return GENERIC_CONFIDENCE if self._rules[index].generic else PATTERN_CONFIDENCE
 
     def _readings(self, text: str, system: str) -> list[_Reading]:
-        """What the text holds, its innermost part first."""
+        """What the text holds, its innermost part first; a log's noise last, never as a repair."""
+        noise, text = aside(text)
+        if noise:
+            heard = self._reading(noise, system)
+            persons = (
+                [i for i in each if not self._repairs(self._rules[i])]
+                for each in (heard.codes, heard.words)
+            )
+            return [*self._readings(text, system), _Reading(*persons)]
         whole = self._reading(text, system)
         if not whole.codes and not whole.words:
             return []

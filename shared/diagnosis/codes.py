@@ -17,7 +17,7 @@ _CONDITIONS = Path(__file__).parent.parent / "catalog" / "spark_conditions.json"
 # What may hold a code in a text: ADF's `ErrorCode=X`, JSON's `"code": "X"`, Databricks' `Reason: X
 # (TYPE)`, `[DLT ERROR CODE: X]` and `ErrorClass=X.Y`, Spark's `[CLASS.SUB]`.
 _LABELLED = (
-    r"(?i)\b(?:error_?code|azure_error_code|azure error code|error class|errorclass|error_class"
+    r"(?i)\b(?:error[_ ]?code|azure_error_code|error class|errorclass|error_class"
     r"|dlt error code|status_?code|code)['\"]?\s{0,2}[=:]\s{0,2}\\?['\"]?"
     r"([A-Za-z_][A-Za-z0-9_.-]{2,80}|\d{4})\b"
     r"|\[([A-Z][A-Z0-9_]{3,90}(?:\.[A-Z0-9_]{1,60})?)\]"
@@ -31,6 +31,15 @@ _BARE = (
 # Data Factory's names, written without `ErrorCode=`.
 _JOINED = r"\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+){2,}\b"
 _SQLSTATE = r"\[[A-Z][A-Z0-9_.]{2,150}\][^\[]{0,900}\bSQLSTATE: ?([0-9A-Z]{5})\b"
+# Names of classes that are codes in another spelling: those of the Databricks SDK and of gRPC, and
+# the code in brackets with which the SDKs of Azure and AWS begin.
+_CLASSES = (
+    r"\berrors\.platform\.([A-Za-z]{3,60})\b|\bStatusCode\.([A-Z_]{3,40})\b"
+    r"|\b(?:HttpResponseError:|An error occurred) \(([A-Za-z.]{3,80})\)"
+)
+_HUMP = r"([a-z])([A-Z])"
+# A code that is written in words: "Reason: Metastore Component Unhealthy".
+_SPOKEN = r"\bReason: ?([A-Z][A-Za-z-]{0,30}(?: [A-Za-z][A-Za-z-]{0,30}){1,7})"
 _PARTS = r"\s+-\s+|[,;|]\s*"
 _MOST = 24  # codes of one text that are looked up
 
@@ -70,6 +79,8 @@ class CodeTable:
         found = set()
         for name in _labelled(text):
             found.add(self._one(name, system))
+        for name in _classes(text):
+            found.add(self._one(name, system))
         for name in _bare(text):
             found.add(self._known(name, system))
         for name in list(dict.fromkeys(regex(_JOINED).findall(text)))[:_MOST]:
@@ -77,6 +88,19 @@ class CodeTable:
         if not found - {None}:
             found.update(self.by_state(state) for state in regex(_SQLSTATE).findall(text)[:_MOST])
         return sorted(index for index in found if index is not None)
+
+    def written(self, text: str) -> str:
+        """The text in which codes that are spoken as reasons are written as codes."""
+        return str(regex(_SPOKEN).sub(lambda found: self._reason(found.group(1)), text))
+
+    def _reason(self, said: str) -> str:
+        """A reason that begins with a code of two words or more: that code, then the rest."""
+        words = said.split()
+        for count in range(len(words), 1, -1):
+            name = "_".join(words[:count]).upper().replace("-", "_")
+            if name.lower() in self._exact:
+                return " ".join(("Reason:", name, *words[count:]))
+        return f"Reason: {said}"
 
     def by_state(self, state: str) -> int | None:
         """The rule for a SQLSTATE: the longest prefix that is listed."""
@@ -136,6 +160,15 @@ def _names(code: str) -> Iterator[str]:
 def _labelled(text: str) -> list[str]:
     found = (m.group(1) or m.group(2) for m in regex(_LABELLED).finditer(text))
     return list(dict.fromkeys(found))[:_MOST]
+
+
+def _classes(text: str) -> list[str]:
+    if "errors.platform" not in text and "StatusCode." not in text and " (" not in text:
+        return []
+    found = (m.group(1) or m.group(2) or m.group(3) for m in regex(_CLASSES).finditer(text))
+    names = dict.fromkeys(list(found)[:_MOST])
+    # `PermissionDenied` is PERMISSION_DENIED; a name of AWS or Azure stays known as it stands.
+    return [*names, *(str(regex(_HUMP).sub(r"\1_\2", name)).upper() for name in names)]
 
 
 def _bare(text: str) -> list[str]:
