@@ -1,9 +1,11 @@
-"""One thin layer over azure-data-tables: keys, errors and the few calls that the ledger makes."""
+"""One thin layer over Table Storage: keys, errors and the few calls that the ledger makes."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.errors import (
@@ -13,6 +15,7 @@ from shared.errors import (
     LedgerRefused,
     LedgerUnavailable,
 )
+from shared.ledger.wire import Answer, Wire, decode, encode, entity_path
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -23,6 +26,13 @@ Entity = dict[str, Any]
 # Clauses of a filter that all must hold, and the values that they name as `@name`.
 Condition = tuple[Sequence[str], Entity]
 
+# Short times: an alert's sender waits 10 s at most, and the caller decides about more.
+OPTIONS: Entity = {
+    "connection_timeout": 3,
+    "read_timeout": 4,
+    "retry_total": 2,
+    "retry_backoff_factor": 0.3,
+}
 MAX_BATCH = 100  # entities in one transaction, all of one partition
 # A string property holds 64 KiB of UTF-16, so 32 Ki characters.
 # https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
@@ -74,8 +84,11 @@ def joined(entity: Entity, name: str = "doc") -> str:
 class Table:
     """One table. Every call raises `LedgerUnavailable` when storage does not answer."""
 
-    def __init__(self, client: TableClient) -> None:
+    def __init__(self, client: TableClient, wire: Wire) -> None:
+        """Rows go over `wire`, queries through the SDK's `client`."""
         self._client = client
+        self._wire = wire
+        self._name = client.table_name
 
     def insert(self, entity: Entity) -> None:
         """Add a row.
@@ -83,58 +96,42 @@ class Table:
         Raises:
             LedgerConflict: the row exists; after a lost answer it may be one's own, so compare.
         """
-        _call(lambda: self._client.create_entity(entity))
+        self._call("POST", self._name, encode(entity))
 
     def get(self, partition: str, row: str) -> Entity | None:
         """The row, None if there is none; its ETag is under `etag`."""
         try:
-            found = _call(lambda: self._client.get_entity(partition, row))
+            answer = self._call("GET", entity_path(self._name, partition, row))
         except LedgerMissing:
             return None
-        return {**found, "etag": found.metadata["etag"]}
+        return {**decode(answer.body), "etag": answer.etag}
 
     def put(self, entity: Entity) -> None:
         """Write a row whatever is there."""
-        from azure.data.tables import UpdateMode
-
-        _call(lambda: self._client.upsert_entity(entity, mode=UpdateMode.REPLACE))
+        self._call("PUT", self._path(entity), encode(entity))
 
     def replace(self, entity: Entity, etag: str) -> None:
         """Write a row that must not have changed since it was read.
 
         Raises:
-            LedgerConflict: it has changed, or is gone.
+            LedgerConflict: it has changed.
+            LedgerMissing: it is gone.
         """
-        from azure.core import MatchConditions
-        from azure.data.tables import UpdateMode
-
         fields = {key: value for key, value in entity.items() if key != "etag"}
-        _call(
-            lambda: self._client.update_entity(
-                fields,
-                mode=UpdateMode.REPLACE,
-                etag=etag,
-                match_condition=MatchConditions.IfNotModified,
-            )
-        )
+        self._call("PUT", self._path(fields), encode(fields), etag)
 
     def delete(self, partition: str, row: str) -> None:
         """Remove a row; no error if there is none."""
-        _call(lambda: self._client.delete_entity(partition, row))
+        self.delete_if(partition, row, "*")
 
     def delete_if(self, partition: str, row: str, etag: str) -> None:
-        """Remove a row that must not have changed since it was read.
+        """Remove a row that must not have changed since it was read; no error if there is none.
 
         Raises:
             LedgerConflict: it has changed.
         """
-        from azure.core import MatchConditions
-
-        _call(
-            lambda: self._client.delete_entity(
-                partition, row, etag=etag, match_condition=MatchConditions.IfNotModified
-            )
-        )
+        with contextlib.suppress(LedgerMissing):
+            self._call("DELETE", entity_path(self._name, partition, row), b"", etag)
 
     def transact(self, operations: Sequence[tuple[Any, ...]]) -> None:
         """All of `operations` (at most 100, one partition) or none of them.
@@ -143,7 +140,19 @@ class Table:
             LedgerConflict: one of them conflicts; nothing was written.
             LedgerMissing: a row that one of them changes or deletes is gone; nothing was written.
         """
-        _call(lambda: self._client.submit_transaction(operations))
+        answer = _call(lambda: self._wire.batch(self._name, operations))
+        if not answer.good:
+            raise _refusal(answer)
+
+    def _path(self, entity: Entity) -> str:
+        return entity_path(self._name, entity["PartitionKey"], entity["RowKey"])
+
+    def _call(self, method: str, path: str, body: bytes = b"", etag: str = "") -> Answer:
+        headers = {"If-Match": etag} if etag else {}
+        answer = _call(lambda: self._wire.call(method, path, body, headers))
+        if not answer.good:
+            raise _refusal(answer)
+        return answer
 
     def range(
         self,
@@ -186,48 +195,31 @@ class Table:
 
 def _call(call: Callable[[], T]) -> T:
     from azure.core import exceptions as az
-    from azure.data.tables import TableTransactionError
 
     try:
         return call()
-    except (az.ResourceExistsError, az.ResourceModifiedError) as error:
-        raise LedgerConflict(_short(error)) from None
-    except az.ResourceNotFoundError as error:
-        raise LedgerMissing(_short(error)) from None
-    except TableTransactionError as error:
-        raise _transaction_error(error) from None
     except az.HttpResponseError as error:
-        raise _answered(error) from None
+        code = getattr(error, "error_code", "") or error.reason or ""
+        raise _refusal(Answer(error.status_code or 0, str(code))) from None
     except az.AzureError as error:
         raise LedgerUnavailable(type(error).__name__) from None
 
 
-_CONFLICTS = frozenset({409, 412})
+_CONFLICTS = frozenset({304, 409, 412})
 _GONE = 404
-
-
-def _transaction_error(error: Any) -> LedgerError:  # noqa: ANN401 - lazy type
-    if error.status_code in _CONFLICTS:
-        return LedgerConflict(_short(error))
-    # A row that is gone is like a row that was changed; a table that is missing is our trouble.
-    if error.status_code == _GONE and error.error_code != "TableNotFound":
-        return LedgerMissing(_short(error))
-    return _answered(error)
-
-
 # Never cured by trying again: malformed or too large. (403 and 429 may be.)
 _PERMANENT = frozenset({400, 413})
 
 
-def _answered(error: Any) -> LedgerError:  # noqa: ANN401 - lazy type
-    if error.status_code in _PERMANENT:
-        return LedgerRefused(_short(error))
-    return LedgerUnavailable(_short(error))
-
-
-def _short(error: Any) -> str:  # noqa: ANN401 - lazy type
-    code = getattr(error, "error_code", None) or getattr(error, "reason", None) or "storage error"
-    return f"{code} ({getattr(error, 'status_code', 0)})"
+def _refusal(answer: Answer) -> LedgerError:
+    """The error that an answer stands for."""
+    words = f"{answer.code or 'storage error'} ({answer.status})"
+    if answer.status in _CONFLICTS:
+        return LedgerConflict(words)
+    # A row that is gone is like a row that was changed; a table that is missing is our trouble.
+    if answer.status == _GONE and answer.code != "TableNotFound":
+        return LedgerMissing(words)
+    return LedgerRefused(words) if answer.status in _PERMANENT else LedgerUnavailable(words)
 
 
 class Storage:
@@ -248,7 +240,7 @@ class Storage:
 
     def table(self, name: str) -> Table:
         """One of the ledger's tables; it must exist (see `create`)."""
-        return Table(self._service().get_table_client(f"{self._prefix}{name}"))
+        return Table(self._service().get_table_client(f"{self._prefix}{name}"), self._wire)
 
     def create(self) -> None:
         """Make the tables that are missing. Once per start; costs one call a table."""
@@ -263,16 +255,15 @@ class Storage:
             self._opened = self._open()
         return self._opened
 
+    @cached_property
+    def _wire(self) -> Wire:
+        service = self._service()
+        return Wire(service.url, service.credential, OPTIONS)
+
     def _open(self) -> TableServiceClient:
         from azure.data.tables import TableServiceClient
 
-        # Short times: an alert's sender waits 10 s at most, and the caller decides about more.
-        options: Entity = {
-            "connection_timeout": 3,
-            "read_timeout": 4,
-            "retry_total": 2,
-            "retry_backoff_factor": 0.3,
-        }
+        options: Entity = dict(OPTIONS)
         if self._connection:
             return TableServiceClient.from_connection_string(self._connection, **options)
         return TableServiceClient(self._account_url, credential=self._credential, **options)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from azure.data.tables import TableClient
+from azure.data.tables import TableClient, TableServiceClient
 
 from devstack.processes import azurite, azurite_connection, free_port
 from shared.healing.context import Context
@@ -22,6 +22,7 @@ from shared.ledger.locks import Locks
 from shared.ledger.rollups import Rollups
 from shared.ledger.search import Wanted
 from shared.ledger.tables import Storage, Table
+from shared.ledger.wire import Wire
 from shared.models import Attempt, AuditEntry, Decision, Diagnosis, Failure, Incident
 from shared.monitoring.dispatch import quiet_incidents
 from shared.monitoring.recovery import follow_up
@@ -54,9 +55,11 @@ class Counter:
         self.entities = 0
 
     def __call__(self, response: Any) -> None:
+        self.count(response.http_response.text().encode())
+
+    def count(self, body: bytes) -> None:
         self.requests += 1
-        if response.http_response.status_code == 200:
-            self.entities += response.http_response.text().count('"RowKey":')
+        self.entities += body.count(b'"RowKey":')
 
 
 class Account:
@@ -83,7 +86,9 @@ class Account:
         client = TableClient.from_connection_string(
             self._connection, f"{self._prefix}{name}", raw_response_hook=self.counter
         )
-        return Table(client)
+        service = TableServiceClient.from_connection_string(self._connection)
+        wire = Wire(service.url, service.credential, tables.OPTIONS, self.counter.count)
+        return Table(client, wire)
 
     @property
     def closed(self) -> Closed:
