@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -28,7 +29,8 @@ from shared.vocabulary import Condition, Disposition, Scope
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.intake")
 
-_AT_ONCE = 8  # orchestrations started side by side
+_AT_ONCE = 4  # orchestrations started side by side: senders who wait come first
+_to_be_started: deque[tuple[df.DurableOrchestrationClient, str]] = deque()
 _starting: set[asyncio.Task[None]] = set()
 
 
@@ -136,13 +138,7 @@ async def _take_in(parsed: Parsed, client: df.DurableOrchestrationClient) -> lis
     alerts = [clean(alert, redactor) for alert in parsed.alerts]
     poison = [_poison(rejected) for rejected in parsed.rejected]
     receipts = await current().writer.store([*alerts, *poison])
-    fresh = await _to_start(parsed.alerts, receipts)
-    if len(fresh) == 1:
-        await _start(client, fresh[0])
-    elif fresh:
-        task = asyncio.create_task(_start_all(client, fresh))
-        _starting.add(task)
-        task.add_done_callback(_starting.discard)
+    _start_soon(client, await _to_start(parsed.alerts, receipts))
     return receipts[: len(parsed.alerts)]
 
 
@@ -178,10 +174,18 @@ async def _start(client: df.DurableOrchestrationClient, alert_id: str) -> None:
         log.warning("healing of alert %s not started, left to the dispatch sweep", alert_id)
 
 
-async def _start_all(client: df.DurableOrchestrationClient, alert_ids: list[str]) -> None:
-    for position in range(0, len(alert_ids), _AT_ONCE):
-        part = alert_ids[position : position + _AT_ONCE]
-        await asyncio.gather(*(_start(client, alert_id) for alert_id in part))
+def _start_soon(client: df.DurableOrchestrationClient, alert_ids: Sequence[str]) -> None:
+    """Start healings after the answer: no sender waits for that."""
+    _to_be_started.extend((client, alert_id) for alert_id in alert_ids)
+    for _ in range(min(_AT_ONCE - len(_starting), len(alert_ids))):
+        task = asyncio.create_task(_start_in_turn())
+        _starting.add(task)
+        task.add_done_callback(_starting.discard)
+
+
+async def _start_in_turn() -> None:
+    while _to_be_started:
+        await _start(*_to_be_started.popleft())
 
 
 def _poison(rejected: Rejected) -> Alert:
