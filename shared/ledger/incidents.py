@@ -55,7 +55,7 @@ class Incidents:
         # The index first: an index row without an incident is harmless, the reverse is not found.
         self._table.put({"PartitionKey": _OPEN, "RowKey": incident.incident_id})
         try:
-            self._table.insert(_entity(incident))
+            self._table.insert(entity_of(incident))
         except LedgerConflict:
             return False
         return True
@@ -81,7 +81,7 @@ class Incidents:
             change(incident)
             incident.updated_at = self._clock.now()
             try:
-                self._table.replace(_entity(incident), etag)
+                self._table.replace(entity_of(incident), etag)
             except LedgerConflict:
                 self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
                 continue
@@ -157,7 +157,12 @@ class Incidents:
                 self._table.delete(row["PartitionKey"], row["RowKey"])
 
 
-def _entity(incident: Incident) -> Entity:
+def entity_of(incident: Incident) -> Entity:
+    """The row of an incident.
+
+    Raises:
+        ValueError: its id is not one of ours.
+    """
     keys = row_of(incident.incident_id)
     if keys is None:
         raise ValueError(f"not an incident id: {incident.incident_id}")

@@ -15,7 +15,7 @@ from shared.errors import (
     LedgerRefused,
     LedgerUnavailable,
 )
-from shared.ledger.wire import Answer, Wire, decode, encode, entity_path
+from shared.ledger.wire import Answer, Hook, Wire, decode, encode, entity_path
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -231,7 +231,10 @@ class Storage:
         connection: str = "",
         account_url: str = "",
         credential: TokenCredential | None = None,
+        hook: Hook | None = None,
     ) -> None:
+        """`hook` is told the body of every answer that carries rows."""
+        self._hook = hook
         self._prefix = prefix
         self._connection = connection
         self._account_url = account_url
@@ -258,12 +261,14 @@ class Storage:
     @cached_property
     def _wire(self) -> Wire:
         service = self._service()
-        return Wire(service.url, service.credential, OPTIONS)
+        return Wire(service.url, service.credential, OPTIONS, self._hook)
 
     def _open(self) -> TableServiceClient:
         from azure.data.tables import TableServiceClient
 
         options: Entity = dict(OPTIONS)
+        if (hook := self._hook) is not None:
+            options["raw_response_hook"] = lambda found: hook(found.http_response.content)
         if self._connection:
             return TableServiceClient.from_connection_string(self._connection, **options)
         return TableServiceClient(self._account_url, credential=self._credential, **options)
