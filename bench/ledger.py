@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -17,7 +16,7 @@ from shared.ledger.audit import Audit
 from shared.ledger.incidents import Incidents, entity_of, new_incident_id
 from shared.ledger.rollups import Rollups
 from shared.ledger.search import Wanted
-from shared.ledger.tables import MAX_BATCH, Storage
+from shared.ledger.tables import MAX_BATCH, Entity, Storage
 from shared.models import Attempt, AuditEntry, Diagnosis, Failure, Incident
 from shared.redaction import Redactor
 from shared.reporting.facts import day_of, fact_of
@@ -138,8 +137,8 @@ def run(options: Options) -> Measured:
 def _compare(
     name: str,
     first: int,
-    sizes: Any,
-    found: dict[int, dict[str, Reading]],  # noqa: ANN401 - any sizes
+    sizes: Sequence[int],
+    found: dict[int, dict[str, Reading]],
 ) -> Iterator[Figure]:
     largest = sizes[-1]
     small, large = found[first][name], found[largest][name]
@@ -151,15 +150,15 @@ def _compare(
         yield Figure(f"{name} of {size:,}", found[size][name].millis, "ms", scan, "full scan")
 
 
-def _scans(sizes: Any, found: dict[int, dict[str, Reading]]) -> Iterator[str]:  # noqa: ANN401 - any sizes
+def _scans(sizes: Sequence[int], found: dict[int, dict[str, Reading]]) -> Iterator[str]:
     for size in sizes:
         scan = found[size]["full scan"]
         yield f"full scan of {size:,}: {scan.requests} requests, {scan.entities:,} entities"
 
 
-def batched(rows: Any) -> Iterator[list[Any]]:  # noqa: ANN401 - rows of any kind
+def batched(rows: Iterable[Entity]) -> Iterator[list[Entity]]:
     """Groups that one transaction takes."""
-    group: list[Any] = []
+    group: list[Entity] = []
     for row in rows:
         group.append(row)
         if len(group) == MAX_BATCH:

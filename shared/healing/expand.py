@@ -31,6 +31,17 @@ class Expansion(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """A root's claim and the incident that stands for it."""
+
+    claim: Claim
+    incident: Incident
+
+    def is_for(self, alert_id: str) -> bool:
+        """Whether this alert is to heal it."""
+        return self.claim.owner == alert_id and not self.incident.state.closed
+
+
 def expand(context: Context, alert_id: str, tries: int) -> Expansion:
     """Find what an alert means and make it incidents. May be repeated at any point.
 
@@ -52,8 +63,8 @@ def expand(context: Context, alert_id: str, tries: int) -> Expansion:
         return Expansion([], context.timings.wait_interval)
     taken = [_take(context, stored.alert_id, item) for item in located]
     taken += _put_off(context, stored, problems)
-    incidents = list(dict.fromkeys(claim.incident_id for claim in taken))
-    owned = [c.incident_id for c in taken if c.owner == alert_id and _open(context, c)]
+    incidents = list(dict.fromkeys(each.claim.incident_id for each in taken))
+    owned = [each.claim.incident_id for each in taken if each.is_for(alert_id)]
     found = Disposition.DISPATCHED if incidents else Disposition.NOTHING_FOUND
     reason = "" if incidents else "the platform knows no failure that the alert could mean"
     context.alerts.settle(alert_id, found, reason, incidents)
@@ -93,7 +104,7 @@ def _worth_waiting(context: Context, stored: StoredAlert, problems: list[Problem
     return out and waited < context.timings.wait_ceiling
 
 
-def _put_off(context: Context, stored: StoredAlert, problems: list[Problem]) -> list[Claim]:
+def _put_off(context: Context, stored: StoredAlert, problems: list[Problem]) -> list[Taken]:
     """What cannot be looked up beside what can be.
 
     While there is hope it becomes alerts of its own, which a sweep takes up; else it is a person's.
@@ -143,20 +154,18 @@ def _too_few(stored: StoredAlert, located: list[Located]) -> bool:
 _PIPELINE = FailureKind.PIPELINE_RUN
 
 
-def _open(context: Context, claim: Claim) -> bool:
-    return not context.incidents.get(claim.incident_id).state.closed
-
-
-def _take(context: Context, alert_id: str, item: Located) -> Claim:
+def _take(context: Context, alert_id: str, item: Located) -> Taken:
     now = context.clock.now()
     wanted = Claim(new_incident_id(now, item.root.root_key), alert_id, item.root)
     standing = context.claims.take(item.root.root_key, wanted)
-    if _spent(context, standing, item):
+    new = standing is wanted  # then nobody can have written its incident yet
+    if not new and _spent(context, standing, item):
         standing = context.claims.take_over(item.root.root_key, standing, wanted)
-    incident = _ensure(context, standing, item)
+    existing = None if new else find(context, standing.incident_id)
+    incident = existing or _opened(context, standing, item)
     if standing.owner != alert_id or alert_id not in incident.alerts:
-        _join(context, standing, alert_id, item)
-    return standing
+        incident = _join(context, standing, alert_id, item)
+    return Taken(standing, incident)
 
 
 def _spent(context: Context, standing: Claim, item: Located) -> bool:
@@ -176,11 +185,8 @@ def knows(incident: Incident, failure: Failure) -> bool:
     return failure.occurrence in known | {member.occurrence for member in incident.members}
 
 
-def _ensure(context: Context, claim: Claim, item: Located) -> Incident:
-    """The claim's incident; written by whoever comes first, its owner or one who joins."""
-    existing = find(context, claim.incident_id)
-    if existing is not None:
-        return existing
+def _opened(context: Context, claim: Claim, item: Located) -> Incident:
+    """The claim's incident, opened; by whoever comes first, its owner or one who joins."""
     now = context.clock.now()
     root = claim.failure
     incident = Incident(
@@ -197,14 +203,15 @@ def _ensure(context: Context, claim: Claim, item: Located) -> Incident:
         run_id=root.occurrence.partition("/")[0],
         environment=context.environment(root.target),
     )
-    context.incidents.open(incident)
+    if context.incidents.open(incident):
+        context.audit.begin(incident.incident_id)
     words = f"Opened for {root.label}"
     details: dict[str, Any] = {"alert_id": claim.owner, "members": [m.label for m in item.members]}
     entry = context.entry(Action.OPENED, words, "opened", target=root.key, details=details)
     return context.record(claim.incident_id, [entry])
 
 
-def _join(context: Context, claim: Claim, alert_id: str, item: Located) -> None:
+def _join(context: Context, claim: Claim, alert_id: str, item: Located) -> Incident:
     words = f"Another alert about this: {', '.join(m.label for m in item.members)}"
     entry = context.entry(
         Action.ALERT_JOINED, words, f"joined-{alert_id}", details={"alert_id": alert_id}
@@ -219,14 +226,14 @@ def _join(context: Context, claim: Claim, alert_id: str, item: Located) -> None:
         hints = [hint for hint in item.hints if hint not in incident.hints]
         incident.hints = [*incident.hints, *hints][:_MOST_HINTS]
 
-    context.record(claim.incident_id, [entry], change)
+    return context.record(claim.incident_id, [entry], change)
 
 
 # An incident stays one row, however many alerts a bad night sends about it. The timeline has all.
 _MOST_ALERTS, _MOST_MEMBERS, _MOST_HINTS = 200, 50, 10
 
 
-def _give_up(context: Context, stored: StoredAlert, subject: Subject, why: str) -> Claim:
+def _give_up(context: Context, stored: StoredAlert, subject: Subject, why: str) -> Taken:
     """An incident for a person: what the alert names could not be looked up."""
     resource = subject.pipeline or subject.cluster_id or subject.cluster_name or "unknown"
     failure = Failure(
@@ -236,10 +243,11 @@ def _give_up(context: Context, stored: StoredAlert, subject: Subject, why: str) 
         occurrence=subject.run_id or stored.alert_id,
     )
     hints = (EvidenceLine("platform", "", why), EvidenceLine("alert", "", subject.message))
-    claim = _take(context, stored.alert_id, Located(failure, (failure,), hints))
-    incident = context.incidents.get(claim.incident_id)
+    taken = _take(context, stored.alert_id, Located(failure, (failure,), hints))
+    incident = context.incidents.get(taken.claim.incident_id)
     # Nothing is known of it, so nothing may be done about it: it is closed before it is healed.
     if not incident.state.closed:
         words = f"what the alert names could not be looked up: {why}"
         begin_closing(context, incident, IncidentState.ESCALATED, None, words)
-    return claim
+    # As it is now: what is closed here is healed by nobody.
+    return Taken(taken.claim, context.incidents.get(taken.claim.incident_id))

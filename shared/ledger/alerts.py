@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
 from shared.clock import from_iso, iso
-from shared.errors import LedgerConflict
-from shared.ledger.tables import MAX_BATCH, Entity, Table, chunked, digest, joined
+from shared.errors import LedgerConflict, LedgerMissing
+from shared.ledger.tables import MAX_BATCH, Entity, Table, chunked, digest, guarded_replace, joined
 from shared.models import Alert
 from shared.vocabulary import Disposition
 
@@ -102,19 +103,30 @@ class Alerts:
         incidents: Sequence[str] = (),
     ) -> None:
         """Write what became of an alert and take it off the pending ones. May be repeated."""
-        entity = self._table.get(identity[0], identity)
-        if entity is None:
-            return
-        pending = entity.pop("pending", "")
-        etag = entity.pop("etag")
-        entity |= {
+        after = {
             "disposition": disposition.value,
             "reason": reason,
             "incidents": msgspec.json.encode(list(incidents)).decode(),
         }
-        self._table.replace(entity, etag)
-        if pending:
-            self._table.delete(identity[0], pending)
+        entity = self._table.last(identity[0], identity)[0]
+        try:
+            self._settle(entity, after)
+        except (LedgerConflict, LedgerMissing):  # it has changed, or its pending row is gone
+            entity = self._table.get(identity[0], identity)
+            pending = entity.pop("pending", "") if entity else ""
+            self._settle(entity, after)
+            if pending:
+                self._table.delete(identity[0], pending)
+
+    def _settle(self, entity: Entity | None, after: Entity) -> None:
+        if entity is None:
+            return
+        kept = {name: value for name, value in entity.items() if name not in {"etag", "pending"}}
+        operations: list[tuple[Any, ...]] = [guarded_replace(kept | after, entity["etag"])]
+        if entity.get("pending"):
+            gone = {"PartitionKey": entity["PartitionKey"], "RowKey": entity["pending"]}
+            operations.append(("delete", gone))
+        self._table.transact(operations)
 
     def look_again(self, identity: str, now: datetime, after: timedelta) -> bool:
         """Make a settled alert pending again if it was received longer than `after` ago.

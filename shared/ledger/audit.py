@@ -16,7 +16,7 @@ import msgspec
 
 from shared.clock import Clock, iso
 from shared.errors import LedgerConflict, LedgerUnavailable
-from shared.ledger.tables import Entity, Table, chunked, joined
+from shared.ledger.tables import Entity, Table, chunked, guarded_replace, joined
 from shared.models import AuditEntry
 from shared.redaction import Redactor
 
@@ -56,6 +56,10 @@ class Audit:
         self._clock = clock
         self._key = signing_key.encode()
 
+    def begin(self, incident_id: str) -> None:
+        """Hint that an incident is new: its first entries need not look for a head."""
+        self._table.expect_none(incident_id, _HEAD)
+
     def append(self, incident_id: str, entries: Sequence[AuditEntry]) -> Head:
         """Add entries to an incident's timeline; those whose key is known already are dropped.
 
@@ -64,7 +68,7 @@ class Audit:
         """
         cleaned = [self._clean(entry) for entry in entries]
         for turn in range(_TRIES):
-            entity = self._table.get(incident_id, _HEAD)
+            entity = self._ground(incident_id, fresh=turn > 0)
             head = _head(entity)
             fresh = [entry for entry in cleaned if not entry.key or entry.key not in head.keys]
             if not fresh:
@@ -74,6 +78,12 @@ class Audit:
             except LedgerConflict:
                 self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
         raise LedgerUnavailable("too many writers on one timeline")
+
+    def _ground(self, incident_id: str, *, fresh: bool) -> Entity | None:
+        """The head to go on from: as last seen by this process; if it is old, we are refused."""
+        if fresh:
+            return self._table.get(incident_id, _HEAD)
+        return self._table.last(incident_id, _HEAD)[0]
 
     def timeline(self, incident_id: str) -> list[AuditEntry]:
         """All entries of an incident, oldest first."""
@@ -128,7 +138,7 @@ class Audit:
         if entity is None:
             operations.append(("create", row))
         else:
-            operations.append(_guarded_replace(row, entity["etag"]))
+            operations.append(guarded_replace(row, entity["etag"]))
         self._table.transact(operations)
         return after
 
@@ -173,18 +183,6 @@ def _cut(text: str) -> str:
     if len(text) <= _MAX_SUMMARY:
         return text
     return f"{text[:_MAX_SUMMARY]} [cut, {len(text)} characters in all]"
-
-
-def _guarded_replace(row: Entity, etag: str) -> tuple[object, ...]:
-    from azure.core import MatchConditions
-    from azure.data.tables import UpdateMode
-
-    guard = {
-        "mode": UpdateMode.REPLACE,
-        "etag": etag,
-        "match_condition": MatchConditions.IfNotModified,
-    }
-    return ("update", row, guard)
 
 
 def _head(entity: Entity | None) -> Head:

@@ -76,7 +76,7 @@ class Incidents:
             LedgerUnavailable: storage did not answer, or too many writers were in each other's way.
         """
         for turn in range(_TRIES):
-            incident, etag = self._read(incident_id)
+            incident, etag = self._ground(incident_id) if turn == 0 else self._read(incident_id)
             before = fact_of(incident)
             change(incident)
             incident.updated_at = self._clock.now()
@@ -107,12 +107,18 @@ class Incidents:
         """Index a closed incident as if it closed now; writes what is there already once more."""
         self._index(incident, None)
 
+    def _ground(self, incident_id: str) -> tuple[Incident, str]:
+        """What to change: as last seen by this process; if it is old, the write is refused."""
+        keys = row_of(incident_id)
+        entity = self._table.last(*keys)[0] if keys else None
+        return _taken(entity) if entity is not None else self._read(incident_id)
+
     def _read(self, incident_id: str) -> tuple[Incident, str]:
         keys = row_of(incident_id)
         entity = self._table.get(*keys) if keys else None
         if entity is None:
             raise LedgerMissing(f"no incident {incident_id}")
-        return msgspec.json.decode(joined(entity), type=Incident), entity["etag"]
+        return _taken(entity)
 
     def opened(self) -> Iterator[str]:
         """Ids of the incidents that are not closed, oldest first."""
@@ -155,6 +161,10 @@ class Incidents:
             if incident.state.closed:
                 yield incident
                 self._table.delete(row["PartitionKey"], row["RowKey"])
+
+
+def _taken(entity: Entity) -> tuple[Incident, str]:
+    return msgspec.json.decode(joined(entity), type=Incident), entity["etag"]
 
 
 def entity_of(incident: Incident) -> Entity:

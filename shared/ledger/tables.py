@@ -15,6 +15,7 @@ from shared.errors import (
     LedgerRefused,
     LedgerUnavailable,
 )
+from shared.ledger.last_seen import LastSeen
 from shared.ledger.wire import Answer, Hook, Wire, decode, encode, entity_path
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Table:
         self._client = client
         self._wire = wire
         self._name = client.table_name
+        self._seen = LastSeen()
 
     def insert(self, entity: Entity) -> None:
         """Add a row.
@@ -96,19 +98,36 @@ class Table:
         Raises:
             LedgerConflict: the row exists; after a lost answer it may be one's own, so compare.
         """
-        self._call("POST", self._name, encode(entity))
+        answer = self._guarded(entity, "POST", self._name)
+        self._note(entity, answer.etag)
 
     def get(self, partition: str, row: str) -> Entity | None:
         """The row, None if there is none; its ETag is under `etag`."""
         try:
             answer = self._call("GET", entity_path(self._name, partition, row))
         except LedgerMissing:
+            self._seen.note(partition, row, None)
             return None
-        return {**decode(answer.body), "etag": answer.etag}
+        entity = {**decode(answer.body), "etag": answer.etag}
+        self._seen.note(partition, row, entity, answer.etag)
+        return entity
+
+    def last(self, partition: str, row: str) -> tuple[Entity | None, bool]:
+        """The row as a ground for a guarded write, and whether it may be old.
+
+        An old one was seen by this process before; nothing is asked of the storage then.
+        """
+        known, entity = self._seen.recall(partition, row)
+        return (entity, True) if known else (self.get(partition, row), False)
+
+    def expect_none(self, partition: str, row: str) -> None:
+        """Take it that there is no such row, for `last`; a guarded write tells if there is one."""
+        self._seen.note(partition, row, None)
 
     def put(self, entity: Entity) -> None:
         """Write a row whatever is there."""
-        self._call("PUT", self._path(entity), encode(entity))
+        answer = self._guarded(entity, "PUT", self._path(entity))
+        self._note(entity, answer.etag)
 
     def replace(self, entity: Entity, etag: str) -> None:
         """Write a row that must not have changed since it was read.
@@ -118,7 +137,8 @@ class Table:
             LedgerMissing: it is gone.
         """
         fields = {key: value for key, value in entity.items() if key != "etag"}
-        self._call("PUT", self._path(fields), encode(fields), etag)
+        answer = self._guarded(fields, "PUT", self._path(fields), etag)
+        self._note(fields, answer.etag)
 
     def delete(self, partition: str, row: str) -> None:
         """Remove a row; no error if there is none."""
@@ -130,6 +150,7 @@ class Table:
         Raises:
             LedgerConflict: it has changed.
         """
+        self._seen.forget(partition, row)
         with contextlib.suppress(LedgerMissing):
             self._call("DELETE", entity_path(self._name, partition, row), b"", etag)
 
@@ -140,12 +161,25 @@ class Table:
             LedgerConflict: one of them conflicts; nothing was written.
             LedgerMissing: a row that one of them changes or deletes is gone; nothing was written.
         """
+        for operation in operations:
+            self._seen.forget(operation[1]["PartitionKey"], operation[1]["RowKey"])
         answer = _call(lambda: self._wire.batch(self._name, operations))
         if not answer.good:
             raise _refusal(answer)
+        for operation, etag in zip(operations, answer.etags, strict=False):
+            if operation[0] == "create" or "replace" in str(operation[2:]).lower():
+                self._note(operation[1], etag)
 
     def _path(self, entity: Entity) -> str:
         return entity_path(self._name, entity["PartitionKey"], entity["RowKey"])
+
+    def _note(self, entity: Entity, etag: str) -> None:
+        self._seen.note(entity["PartitionKey"], entity["RowKey"], entity, etag)
+
+    def _guarded(self, entity: Entity, method: str, path: str, etag: str = "") -> Answer:
+        """A write; until it has succeeded nothing is known of its row."""
+        self._seen.forget(entity["PartitionKey"], entity["RowKey"])
+        return self._call(method, path, encode(entity), etag)
 
     def _call(self, method: str, path: str, body: bytes = b"", etag: str = "") -> Answer:
         headers = {"If-Match": etag} if etag else {}
@@ -191,6 +225,19 @@ class Table:
                 return
             count += 1
             yield {**row, "etag": row.metadata["etag"]}
+
+
+def guarded_replace(row: Entity, etag: str) -> tuple[str, Entity, Entity]:
+    """The operation of a transaction that replaces a row, if it has not changed since."""
+    from azure.core import MatchConditions
+    from azure.data.tables import UpdateMode
+
+    guard = {
+        "mode": UpdateMode.REPLACE,
+        "etag": etag,
+        "match_condition": MatchConditions.IfNotModified,
+    }
+    return ("update", row, guard)
 
 
 def _call(call: Callable[[], T]) -> T:

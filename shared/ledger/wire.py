@@ -41,6 +41,7 @@ _HEADERS = {
     "x-ms-version": "2019-02-02",
 }
 _STATUS = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
+_ETAG = re.compile(rb"^etag:\s*(\S+)", re.MULTILINE | re.IGNORECASE)
 _CODE = re.compile(rb'"code"\s*:\s*"(\w+)"|<(?:m:)?code>(\w+)<')
 _TYPE = "@odata.type"
 _INT32 = 1 << 31
@@ -55,6 +56,7 @@ class Answer(msgspec.Struct, frozen=True):
     code: str = ""
     body: bytes = b""
     etag: str = ""
+    etags: tuple[str, ...] = ()  # of the rows of a transaction, where each of them has one
 
     @property
     def good(self) -> bool:
@@ -127,7 +129,9 @@ class Wire:
         statuses = [int(status) for status in _STATUS.findall(answer.body)]
         if not answer.good or not statuses:
             return answer
-        return Answer(max(statuses), _code(answer.body), answer.body)
+        etags = tuple(etag.decode() for etag in _ETAG.findall(answer.body))
+        known = etags if len(etags) == len(operations) else ()
+        return Answer(max(statuses), _code(answer.body), answer.body, etags=known)
 
     @cached_property
     def _client(self) -> PipelineClient[Any, Any]:
