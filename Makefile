@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev deliver setup tools test e2e lint fmt catalog policy clean
+.PHONY: help run dev deliver setup tools test e2e bench lint fmt catalog policy clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: setup ## run all tests (ARGS="-k name" to choose)
 
 e2e: setup ## run the end-to-end tests (BASE_URL=http://... to aim them at a running host)
 	@$(BIN)/python -m pytest tests/e2e $(if $(BASE_URL),--base-url "$(BASE_URL)") $(ARGS)
+
+bench: setup ## measure everything beside its references (ARGS="intake" for one, "--write docs/performance.md" to keep it)
+	@$(BIN)/python -m bench $(ARGS)
 
 lint: setup ## check style and types
 	@$(BIN)/ruff check

@@ -8,7 +8,7 @@ import msgspec
 
 from bench.model import Figure, Result
 
-_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _HEADER = ("figure", "measured", "reference", "ratio", "target", "reached")
 
 
@@ -47,11 +47,11 @@ def write(document: Path, results: list[Result]) -> None:
         ValueError: the document has no markers.
     """
     text = document.read_text("utf-8")
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{document}: expected the lines {_BEGIN} and {_END}")
-    document.write_text(f"{before}{_BEGIN}\n{_measured(results)}\n{_END}{after}", "utf-8")
+        raise ValueError(f"{document}: expected the lines {BEGIN} and {END}")
+    document.write_text(f"{before}{BEGIN}\n{_measured(results)}\n{END}{after}", "utf-8")
 
 
 def _measured(results: list[Result]) -> str:
