@@ -12,6 +12,7 @@ from bench.load import CLIENTS, Load, post_all
 from bench.model import Aim, Figure, Measured, Options, Target
 from bench.stack import alert, failed_run, memory, pipeline
 from devstack.processes import Stack
+from shared.ledger.alerts import SHARDS
 from shared.ledger.tables import ALERTS, INCIDENTS, Storage
 
 _FAILURES = 50
@@ -76,7 +77,7 @@ def _post(stack: Stack, bodies: list[bytes]) -> Load:
 def _stored(stack: Stack) -> int:
     """Alerts in the ledger, read past the app."""
     table = Storage(_PREFIX, stack.connection).table(ALERTS)
-    rows = (row for shard in "0123456789abcdef" for row in table.range(shard))
+    rows = (row for shard in SHARDS for row in table.range(shard))
     return sum(1 for row in rows if not row["RowKey"].startswith("p-"))
 
 

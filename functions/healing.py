@@ -46,6 +46,22 @@ def heal_alert(context: df.DurableOrchestrationContext) -> Generator[Any, Any, S
 
 
 @bp.orchestration_trigger(context_name="context")
+def heal_alerts(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Step]:
+    """As `heal_alert`, for alerts that came together: they are expanded in one go."""
+    request = {"alert_ids": context.get_input(), "owner": context.instance_id}
+    expansion = yield context.call_activity("expand_alerts", request)
+    while expansion["seconds"]:
+        yield _timer(context, expansion["seconds"])
+        expansion = yield context.call_activity("expand_alerts", request)
+    owned = expansion["owned"]
+    if owned:
+        yield context.task_all(
+            [context.call_sub_orchestrator("heal_failure", {"incident_id": i}, i) for i in owned]
+        )
+    return {"incidents": owned}
+
+
+@bp.orchestration_trigger(context_name="context")
 def heal_failure(context: df.DurableOrchestrationContext) -> Generator[Any, Any, str]:
     """Heals one incident, step by step, until it is closed."""
     state = context.get_input()
@@ -90,6 +106,20 @@ def expand_alert(request: dict) -> Step:  # type: ignore[type-arg]  # the host t
         return dict(as_json(expand(current().context, alert_id, tries)))
     except LedgerUnavailable:
         log.warning("storage does not answer; alert %s is looked at again", alert_id)
+        return {"owned": [], "seconds": _LEDGER_WAIT}
+
+
+@bp.activity_trigger(input_name="request")
+def expand_alerts(request: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
+    """Find out what a burst of alerts means; see `shared.healing.bursts`."""
+    from shared.healing.bursts import expand_burst
+    from shared.healing.context import as_json
+
+    try:
+        found = expand_burst(current().context, request["owner"], request["alert_ids"])
+        return dict(as_json(found))
+    except LedgerUnavailable:
+        log.warning("storage does not answer; %s alerts are tried again", len(request["alert_ids"]))
         return {"owned": [], "seconds": _LEDGER_WAIT}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
@@ -29,7 +30,8 @@ from shared.vocabulary import Condition, Disposition, Scope
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.intake")
 
-_AT_ONCE = 4  # orchestrations started side by side: senders who wait come first
+_AT_ONCE = 2  # orchestrations started side by side: senders who wait come first
+_BURST = 50  # alerts of one orchestration; their entries in a timeline fit one transaction
 _to_be_started: deque[tuple[df.DurableOrchestrationClient, str]] = deque()
 _starting: set[asyncio.Task[None]] = set()
 
@@ -166,14 +168,6 @@ def _look_again(alert_id: str) -> bool:
     return composition.alerts.look_again(alert_id, composition.clock.now(), after)
 
 
-async def _start(client: df.DurableOrchestrationClient, alert_id: str) -> None:
-    """Start the healing. If that fails, the dispatch sweep finds the stored alert."""
-    try:
-        await client.start_new("heal_alert", instance_id=alert_id, client_input=alert_id)
-    except Exception:  # noqa: BLE001 - whatever it is, the alert is stored and will be found
-        log.warning("healing of alert %s not started, left to the dispatch sweep", alert_id)
-
-
 def _start_soon(client: df.DurableOrchestrationClient, alert_ids: Sequence[str]) -> None:
     """Start healings after the answer: no sender waits for that."""
     _to_be_started.extend((client, alert_id) for alert_id in alert_ids)
@@ -184,8 +178,25 @@ def _start_soon(client: df.DurableOrchestrationClient, alert_ids: Sequence[str])
 
 
 async def _start_in_turn() -> None:
+    """Start what waits: one alert by itself, those that came meanwhile as one burst."""
     while _to_be_started:
-        await _start(*_to_be_started.popleft())
+        count = min(len(_to_be_started), _BURST)
+        taken = [_to_be_started.popleft() for _ in range(count)]
+        client, alert_ids = taken[0][0], [alert_id for _, alert_id in taken]
+        if count == 1:
+            await _start(client, "heal_alert", alert_ids[0], alert_ids[0])
+        else:
+            await _start(client, "heal_alerts", f"alerts-{uuid.uuid4().hex}", alert_ids)
+
+
+async def _start(
+    client: df.DurableOrchestrationClient, name: str, instance_id: str, content: str | list[str]
+) -> None:
+    """Start the healing. If that fails, the dispatch sweep finds the stored alerts."""
+    try:
+        await client.start_new(name, instance_id=instance_id, client_input=content)
+    except Exception:  # noqa: BLE001 - whatever it is, the alerts are stored and will be found
+        log.warning("%s %s not started, left to the dispatch sweep", name, instance_id)
 
 
 def _poison(rejected: Rejected) -> Alert:

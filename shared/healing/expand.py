@@ -7,6 +7,7 @@ failure that it knows joins it still; a new one in that line opens a new inciden
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -37,9 +38,9 @@ class Taken(msgspec.Struct, frozen=True):
     claim: Claim
     incident: Incident
 
-    def is_for(self, alert_id: str) -> bool:
-        """Whether this alert is to heal it."""
-        return self.claim.owner == alert_id and not self.incident.state.closed
+    def is_for(self, owner: str) -> bool:
+        """Whether this owner is to heal it."""
+        return self.claim.owner == owner and not self.incident.state.closed
 
 
 def expand(context: Context, alert_id: str, tries: int) -> Expansion:
@@ -52,16 +53,16 @@ def expand(context: Context, alert_id: str, tries: int) -> Expansion:
     """
     stored = context.alerts.get(alert_id)
     if stored is None or stored.disposition is not Disposition.ACCEPTED:
-        return Expansion(_owned(context, stored))
-    if stored.alert.dialect.rpartition("/")[2] == SELFTEST:
-        return _selftest(context, stored)
-    located, problems = _locate(context, stored)
+        return Expansion(owned_again(context, stored, alert_id))
+    if is_selftest(stored):
+        return selftest(context, stored)
+    located, problems = locate(context, stored)
     last = tries + 1 >= _tries_worth(context, stored)
-    if not last and (problems or _too_few(stored, located)):
+    if not last and (problems or too_few(stored, located)):
         return Expansion([], context.timings.expand_retry)
     if problems and not located and _worth_waiting(context, stored, problems):
         return Expansion([], context.timings.wait_interval)
-    taken = [_take(context, stored.alert_id, item) for item in located]
+    taken = [take(context, alert_id, alert_id, item) for item in located]
     taken += _put_off(context, stored, problems)
     incidents = list(dict.fromkeys(each.claim.incident_id for each in taken))
     owned = [each.claim.incident_id for each in taken if each.is_for(alert_id)]
@@ -71,14 +72,20 @@ def expand(context: Context, alert_id: str, tries: int) -> Expansion:
     return Expansion(list(dict.fromkeys(owned)))
 
 
-def _selftest(context: Context, stored: StoredAlert) -> Expansion:
+def is_selftest(stored: StoredAlert) -> bool:
+    """Whether it is our own self-test's."""
+    return stored.alert.dialect.rpartition("/")[2] == SELFTEST
+
+
+def selftest(context: Context, stored: StoredAlert) -> Expansion:
+    """Note that the self-test's alert came back."""
     newest = context.selftests.came_back(stored.alert.rule)
     words = "the self-test came back" if newest else "not the newest self-test"
     context.alerts.settle(stored.alert_id, Disposition.IGNORED, words, [])
     return Expansion([])
 
 
-def _owned(context: Context, stored: StoredAlert | None) -> list[str]:
+def owned_again(context: Context, stored: StoredAlert | None, owner: str) -> list[str]:
     """The incidents of a settled alert that nobody heals yet: its expansion was repeated.
 
     Only untouched ones: a healing under way must not be started a second time.
@@ -89,7 +96,7 @@ def _owned(context: Context, stored: StoredAlert | None) -> list[str]:
     for incident_id in stored.incidents:
         incident = context.incidents.get(incident_id)
         untouched = incident.state is IncidentState.RECEIVED
-        if incident.owner == stored.alert_id and untouched:
+        if incident.owner == owner and untouched:
             mine.append(incident_id)
     return mine
 
@@ -119,7 +126,8 @@ def _put_off(context: Context, stored: StoredAlert, problems: list[Problem]) -> 
     return [_give_up(context, stored, subject, str(error)) for subject, error in lost]
 
 
-def _locate(context: Context, stored: StoredAlert) -> tuple[list[Located], list[Problem]]:
+def locate(context: Context, stored: StoredAlert) -> tuple[list[Located], list[Problem]]:
+    """The roots of what an alert names, and what could not be looked up."""
     located: list[Located] = []
     problems: list[Problem] = []
     for subject in stored.alert.subjects:
@@ -143,7 +151,7 @@ def _tries_worth(context: Context, stored: StoredAlert) -> int:
 _NAMED_TRIES = 3
 
 
-def _too_few(stored: StoredAlert, located: list[Located]) -> bool:
+def too_few(stored: StoredAlert, located: list[Located]) -> bool:
     """Whether the alert counted more failures than the platform shows yet."""
     members = {member.key for item in located for member in item.members}
     expected = sum(subject.expected or 1 for subject in stored.alert.subjects)
@@ -154,17 +162,22 @@ def _too_few(stored: StoredAlert, located: list[Located]) -> bool:
 _PIPELINE = FailureKind.PIPELINE_RUN
 
 
-def _take(context: Context, alert_id: str, item: Located) -> Taken:
+def take(context: Context, owner: str, alert_id: str, item: Located) -> Taken:
+    """Claim a root for `owner`, or join an alert to who has it.
+
+    The owner is the orchestration that will heal it: that of the alert, or of a burst of alerts.
+    """
     now = context.clock.now()
-    wanted = Claim(new_incident_id(now, item.root.root_key), alert_id, item.root)
+    wanted = Claim(new_incident_id(now, item.root.root_key), owner, item.root)
     standing = context.claims.take(item.root.root_key, wanted)
     new = standing is wanted  # then nobody can have written its incident yet
     if not new and _spent(context, standing, item):
         standing = context.claims.take_over(item.root.root_key, standing, wanted)
     existing = None if new else find(context, standing.incident_id)
-    incident = existing or _opened(context, standing, item)
-    if standing.owner != alert_id or alert_id not in incident.alerts:
-        incident = _join(context, standing, alert_id, item)
+    first = alert_id if standing.owner == owner else ""
+    incident = existing or _opened(context, standing, first, item)
+    if standing.owner != owner or alert_id not in incident.alerts:
+        incident = join(context, standing, [(alert_id, item)])
     return Taken(standing, incident)
 
 
@@ -185,8 +198,11 @@ def knows(incident: Incident, failure: Failure) -> bool:
     return failure.occurrence in known | {member.occurrence for member in incident.members}
 
 
-def _opened(context: Context, claim: Claim, item: Located) -> Incident:
-    """The claim's incident, opened; by whoever comes first, its owner or one who joins."""
+def _opened(context: Context, claim: Claim, alert_id: str, item: Located) -> Incident:
+    """The claim's incident, opened; by whoever comes first, its owner or one who joins.
+
+    Without an `alert_id` its owner's own alert is still to join it.
+    """
     now = context.clock.now()
     root = claim.failure
     incident = Incident(
@@ -198,7 +214,7 @@ def _opened(context: Context, claim: Claim, item: Located) -> Incident:
         owner=claim.owner,
         members=[m for m in item.members if m.key != root.key],
         aliases=[root.occurrence],
-        alerts=[claim.owner],
+        alerts=[alert_id] if alert_id else [],
         hints=list(item.hints),
         run_id=root.occurrence.partition("/")[0],
         environment=context.environment(root.target),
@@ -206,27 +222,38 @@ def _opened(context: Context, claim: Claim, item: Located) -> Incident:
     if context.incidents.open(incident):
         context.audit.begin(incident.incident_id)
     words = f"Opened for {root.label}"
-    details: dict[str, Any] = {"alert_id": claim.owner, "members": [m.label for m in item.members]}
+    details: dict[str, Any] = {"alert_id": alert_id, "members": [m.label for m in item.members]}
     entry = context.entry(Action.OPENED, words, "opened", target=root.key, details=details)
     return context.record(claim.incident_id, [entry])
 
 
-def _join(context: Context, claim: Claim, alert_id: str, item: Located) -> Incident:
-    words = f"Another alert about this: {', '.join(m.label for m in item.members)}"
-    entry = context.entry(
-        Action.ALERT_JOINED, words, f"joined-{alert_id}", details={"alert_id": alert_id}
-    )
+def join(context: Context, claim: Claim, joining: Sequence[tuple[str, Located]]) -> Incident:
+    """Write down that alerts are about an incident that there is, all of them at once."""
+    entries = [
+        context.entry(
+            Action.ALERT_JOINED,
+            f"Another alert about this: {', '.join(m.label for m in item.members)}",
+            f"joined-{alert_id}",
+            details={"alert_id": alert_id},
+        )
+        for alert_id, item in joining
+    ]
 
     def change(incident: Incident) -> None:
-        if alert_id not in incident.alerts:
-            incident.alerts = [*incident.alerts, alert_id][-_MOST_ALERTS:]
-        known = {m.key for m in incident.members} | {incident.failure.key}
-        new = [m for m in item.members if m.key not in known]
-        incident.members = [*incident.members, *new][:_MOST_MEMBERS]
-        hints = [hint for hint in item.hints if hint not in incident.hints]
-        incident.hints = [*incident.hints, *hints][:_MOST_HINTS]
+        for alert_id, item in joining:
+            _add(incident, alert_id, item)
 
-    return context.record(claim.incident_id, [entry], change)
+    return context.record(claim.incident_id, entries, change)
+
+
+def _add(incident: Incident, alert_id: str, item: Located) -> None:
+    if alert_id not in incident.alerts:
+        incident.alerts = [*incident.alerts, alert_id][-_MOST_ALERTS:]
+    known = {m.key for m in incident.members} | {incident.failure.key}
+    new = [m for m in item.members if m.key not in known]
+    incident.members = [*incident.members, *new][:_MOST_MEMBERS]
+    hints = [hint for hint in item.hints if hint not in incident.hints]
+    incident.hints = [*incident.hints, *hints][:_MOST_HINTS]
 
 
 # An incident stays one row, however many alerts a bad night sends about it. The timeline has all.
@@ -243,7 +270,7 @@ def _give_up(context: Context, stored: StoredAlert, subject: Subject, why: str) 
         occurrence=subject.run_id or stored.alert_id,
     )
     hints = (EvidenceLine("platform", "", why), EvidenceLine("alert", "", subject.message))
-    taken = _take(context, stored.alert_id, Located(failure, (failure,), hints))
+    taken = take(context, stored.alert_id, stored.alert_id, Located(failure, (failure,), hints))
     incident = context.incidents.get(taken.claim.incident_id)
     # Nothing is known of it, so nothing may be done about it: it is closed before it is healed.
     if not incident.state.closed:
