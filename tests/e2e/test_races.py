@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from shared.composition import Composition
 from shared.healing.remediate import remediate
@@ -210,3 +211,23 @@ def test_one_alert_too_large_to_store_harms_nobody_else(world: World) -> None:
     assert answer.status_code == 202
     failures.append(failures[0] | {"run_id": "101"})
     assert world.post("/api/alerts", {"failures": failures}).status_code == 400
+
+
+def test_many_alerts_at_once_about_a_few_failures(start_host: StartHost) -> None:
+    host = start_host()
+    world = host.world
+    pipelines = [world.pipeline() for _ in range(3)]
+    runs = [(pipeline, world.failed_run(pipeline)) for pipeline in pipelines]
+    bodies = [world.alert_on(runs[number % 3]) for number in range(45)]
+    with ThreadPoolExecutor(45) as senders:
+        ids = list(senders.map(lambda body: world.send("/azure-monitor", body), bodies))
+
+    incidents = [world.incident_of(alert_id) for alert_id in ids]
+
+    by_pipeline = {i["failure"]["resource"]: i for i in incidents}
+    assert len({i["incident_id"] for i in incidents}) == len(by_pipeline) == 3
+    assert {i["state"] for i in incidents} == {"healed"}
+    assert [len(world.reruns(pipeline)) for pipeline in pipelines] == [1] * 3
+    for incident in by_pipeline.values():
+        assert incident["audit"]["whole"]
+        assert actions(incident).count("Alert Joined") == 14
