@@ -32,7 +32,7 @@ test: setup ## run all tests (ARGS="-k name" to choose)
 e2e: setup ## run the end-to-end tests (BASE_URL=http://... to aim them at a running host)
 	@$(BIN)/python -m pytest tests/e2e $(if $(BASE_URL),--base-url "$(BASE_URL)") $(ARGS)
 
-bench: setup ## measure everything beside its references (ARGS="intake" for one, "--write docs/performance.md" to keep it)
+bench: setup ## measure everything beside its references (ARGS="intake" for one; see docs/performance.md)
 	@$(BIN)/python -m bench $(ARGS)
 
 lint: setup ## check style and types
