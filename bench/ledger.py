@@ -11,12 +11,13 @@ import msgspec
 from bench.model import Aim, Figure, Measured, Options, Target
 from bench.stack import emulator
 from shared.clock import SystemClock
+from shared.errors import LedgerConflict, LedgerUnavailable
 from shared.ledger import tables
 from shared.ledger.audit import Audit
 from shared.ledger.incidents import Incidents, entity_of, new_incident_id
 from shared.ledger.rollups import Rollups
 from shared.ledger.search import Wanted
-from shared.ledger.tables import MAX_BATCH, Entity, Storage
+from shared.ledger.tables import MAX_BATCH, Entity, Storage, Table
 from shared.models import Attempt, AuditEntry, Diagnosis, Failure, Incident
 from shared.redaction import Redactor
 from shared.reporting.facts import day_of, fact_of
@@ -73,7 +74,7 @@ class Ledger:
             "newest 50 incidents": self._read(self._page),
             "one timeline": self._read(lambda: self.audit.read(self.newest)),
             "7-day metrics": self._read(self._metrics),
-            "full scan": self._read(self._scan),
+            "full scan": self._read(self._scan, warm=True),
         }
 
     def _page(self) -> object:
@@ -91,8 +92,9 @@ class Ledger:
         rows = self.storage.table(tables.INCIDENTS).partitions_between("", "~")
         return sum(1 for _ in rows)
 
-    def _read(self, read: Callable[[], object]) -> Reading:
-        read()  # connections are open, modules loaded
+    def _read(self, read: Callable[[], object], *, warm: bool = False) -> Reading:
+        if not warm:
+            read()  # connections are open, modules loaded
         self.counter.requests = self.counter.entities = 0
         begin = time.perf_counter()
         read()
@@ -107,12 +109,29 @@ class Ledger:
             day = [_incident(self.now, back, n) for n in range(min(per_day, left))]
             left -= len(day)
             for rows in batched(map(entity_of, day)):
-                incidents.transact([("create", row) for row in rows])
+                _patiently(incidents, [("create", row) for row in rows])
             facts = [fact for incident in day if (fact := fact_of(incident)) is not None]
             if facts:
                 rollups.write(facts[0].day, rolled(facts))
             self.newest = self.newest or day[0].incident_id
         self.audit.append(self.newest, [_entry(self.now, n) for n in range(_TIMELINE)])
+
+
+def _patiently(table: Table, operations: list[tuple[str, Entity]]) -> None:
+    """A transaction while Azurite now and then writes its whole file and answers nobody."""
+    for _ in range(_TRIES):
+        try:
+            table.transact(operations)
+        except LedgerUnavailable:
+            time.sleep(1)
+        except LedgerConflict:  # it was written, and the answer was lost
+            return
+        else:
+            return
+    raise LedgerUnavailable("the ledger could not be filled")
+
+
+_TRIES = 30
 
 
 def run(options: Options) -> Measured:

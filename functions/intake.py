@@ -30,10 +30,10 @@ from shared.vocabulary import Condition, Disposition, Scope
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.intake")
 
-_AT_ONCE = 2  # orchestrations started side by side: senders who wait come first
-_BURST = 50  # alerts of one orchestration; their entries in a timeline fit one transaction
+_BURST = 90  # alerts of one orchestration; their entries in a timeline fit one transaction
+_GATHER = 0.3  # seconds that a burst's followers gather; a single alert is started at once
 _to_be_started: deque[tuple[df.DurableOrchestrationClient, str]] = deque()
-_starting: set[asyncio.Task[None]] = set()
+_starting: set[asyncio.Task[None]] = set()  # one at most: senders who wait come first
 
 
 @bp.route(route="azure-monitor", methods=["POST", "OPTIONS"])
@@ -171,7 +171,7 @@ def _look_again(alert_id: str) -> bool:
 def _start_soon(client: df.DurableOrchestrationClient, alert_ids: Sequence[str]) -> None:
     """Start healings after the answer: no sender waits for that."""
     _to_be_started.extend((client, alert_id) for alert_id in alert_ids)
-    for _ in range(min(_AT_ONCE - len(_starting), len(alert_ids))):
+    if alert_ids and not _starting:
         task = asyncio.create_task(_start_in_turn())
         _starting.add(task)
         task.add_done_callback(_starting.discard)
@@ -187,6 +187,8 @@ async def _start_in_turn() -> None:
             await _start(client, "heal_alert", alert_ids[0], alert_ids[0])
         else:
             await _start(client, "heal_alerts", f"alerts-{uuid.uuid4().hex}", alert_ids)
+            if len(_to_be_started) < _BURST:
+                await asyncio.sleep(_GATHER)
 
 
 async def _start(

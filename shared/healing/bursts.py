@@ -39,13 +39,14 @@ def expand_burst(context: Context, owner: str, alert_ids: Sequence[str]) -> Expa
     Args:
         context: the parts.
         owner: the orchestration that will heal what it gets to own.
-        alert_ids: stored alerts, at most 50.
+        alert_ids: stored alerts, at most 90: their entries in one timeline fit one transaction.
     """
     owned: list[str] = []
     waiting: list[tuple[StoredAlert, list[Located]]] = []
     look = _once(lambda stored: locate(context, stored))
     for alert_id in alert_ids:
-        stored = context.alerts.get(alert_id)
+        # As this process has just stored it: who settled it meanwhile has claimed the same roots.
+        stored = context.alerts.last(alert_id)
         if stored is None or stored.disposition is not Disposition.ACCEPTED:
             owned += owned_again(context, stored, owner)
         elif is_selftest(stored):

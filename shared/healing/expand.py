@@ -167,13 +167,7 @@ def take(context: Context, owner: str, alert_id: str, item: Located) -> Taken:
 
     The owner is the orchestration that will heal it: that of the alert, or of a burst of alerts.
     """
-    now = context.clock.now()
-    wanted = Claim(new_incident_id(now, item.root.root_key), owner, item.root)
-    standing = context.claims.take(item.root.root_key, wanted)
-    new = standing is wanted  # then nobody can have written its incident yet
-    if not new and _spent(context, standing, item):
-        standing = context.claims.take_over(item.root.root_key, standing, wanted)
-    existing = None if new else find(context, standing.incident_id)
+    standing, existing = _claimed(context, owner, item)
     first = alert_id if standing.owner == owner else ""
     incident = existing or _opened(context, standing, first, item)
     if standing.owner != owner or alert_id not in incident.alerts:
@@ -181,15 +175,30 @@ def take(context: Context, owner: str, alert_id: str, item: Located) -> Taken:
     return Taken(standing, incident)
 
 
-def _spent(context: Context, standing: Claim, item: Located) -> bool:
-    """Whether the claim's incident is over and does not know this occurrence of its root.
+def _claimed(context: Context, owner: str, item: Located) -> tuple[Claim, Incident | None]:
+    """The claim that stands on a root, and its incident if that is written."""
+    key = item.root.root_key
+    seen = context.claims.last(key)
+    known = find(context, seen.incident_id) if seen is not None else None
+    if seen is not None and known is not None and not known.state.closed:
+        return seen, known
+    wanted = Claim(new_incident_id(context.clock.now(), key), owner, item.root)
+    standing = context.claims.take(key, wanted)
+    if standing is wanted:  # nobody can have written its incident yet
+        return standing, None
+    existing = find(context, standing.incident_id)
+    if existing is None or not _spent(existing, item):
+        return standing, existing
+    standing = context.claims.take_over(key, standing, wanted)
+    return standing, None if standing is wanted else find(context, standing.incident_id)
+
+
+def _spent(incident: Incident, item: Located) -> bool:
+    """Whether a claim's incident is over and does not know this occurrence of its root.
 
     Only the root counts: a job that takes its cluster down each time is one failure, not many.
     """
-    incident = find(context, standing.incident_id)
-    if incident is None or not incident.state.closed:
-        return False
-    return not knows(incident, item.root)
+    return incident.state.closed and not knows(incident, item.root)
 
 
 def knows(incident: Incident, failure: Failure) -> bool:

@@ -99,6 +99,11 @@ class Alerts:
         entity = self._table.get(shard_of(identity), identity)
         return _stored(entity) if entity else None
 
+    def last(self, identity: str) -> StoredAlert | None:
+        """The alert as this process has last seen it; read if it has not."""
+        entity = self._table.last(shard_of(identity), identity)[0]
+        return _stored(entity) if entity else None
+
     def pending(self, before: datetime, limit: int = 500) -> Iterator[str]:
         """Ids of alerts received before `before` that no healing has taken up, oldest first."""
         for shard in SHARDS:

@@ -120,6 +120,10 @@ class Table:
         known, entity = self._seen.recall(partition, row)
         return (entity, True) if known else (self.get(partition, row), False)
 
+    def remembered(self, partition: str, row: str) -> Entity | None:
+        """The row if this process has seen it, as it was then; nothing is asked of the storage."""
+        return self._seen.recall(partition, row)[1]
+
     def expect_none(self, partition: str, row: str) -> None:
         """Take it that there is no such row, for `last`; a guarded write tells if there is one."""
         self._seen.note(partition, row, None)
