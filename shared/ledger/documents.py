@@ -38,10 +38,15 @@ class Documents:
         fresh = False
         for turn in range(_TRIES):
             document, etag, old = self._ground(scope, name, shape, fresh=fresh)
-            before = msgspec.json.encode(document)
-            answer = change(document)
-            after = msgspec.json.encode(document)
             fresh = True
+            before = msgspec.json.encode(document)
+            try:
+                answer = change(document)
+            except Exception:
+                if not old:
+                    raise
+                continue  # refused for what may no longer be so: read it
+            after = msgspec.json.encode(document)
             if after == before:
                 if not old:
                     return answer

@@ -76,9 +76,14 @@ class Incidents:
             LedgerUnavailable: storage did not answer, or too many writers were in each other's way.
         """
         for turn in range(_TRIES):
-            incident, etag = self._ground(incident_id) if turn == 0 else self._read(incident_id)
+            incident, etag, old = self._ground(incident_id, fresh=turn > 0)
             before = fact_of(incident)
-            change(incident)
+            try:
+                change(incident)
+            except Exception:
+                if not old:
+                    raise
+                continue  # refused for what may no longer be so: read it
             incident.updated_at = self._clock.now()
             try:
                 self._table.replace(entity_of(incident), etag)
@@ -107,11 +112,13 @@ class Incidents:
         """Index a closed incident as if it closed now; writes what is there already once more."""
         self._index(incident, None)
 
-    def _ground(self, incident_id: str) -> tuple[Incident, str]:
-        """What to change: as last seen by this process; if it is old, the write is refused."""
+    def _ground(self, incident_id: str, *, fresh: bool) -> tuple[Incident, str, bool]:
+        """What to change, its ETag, and whether it may be old: then the write is refused."""
         keys = row_of(incident_id)
-        entity = self._table.last(*keys)[0] if keys else None
-        return _taken(entity) if entity is not None else self._read(incident_id)
+        entity, old = self._table.last(*keys) if keys and not fresh else (None, False)
+        if entity is None:
+            return (*self._read(incident_id), False)
+        return (*_taken(entity), old)
 
     def _read(self, incident_id: str) -> tuple[Incident, str]:
         keys = row_of(incident_id)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.errors import (
@@ -16,24 +14,18 @@ from shared.errors import (
     LedgerUnavailable,
 )
 from shared.ledger.last_seen import LastSeen
-from shared.ledger.wire import Answer, Hook, Wire, decode, encode, entity_path
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.data.tables import TableClient, TableServiceClient
 
 T = TypeVar("T")
+Hook = Callable[[bytes], None]
 Entity = dict[str, Any]
 # Clauses of a filter that all must hold, and the values that they name as `@name`.
 Condition = tuple[Sequence[str], Entity]
 
-# Short times: an alert's sender waits 10 s at most, and the caller decides about more.
-OPTIONS: Entity = {
-    "connection_timeout": 3,
-    "read_timeout": 4,
-    "retry_total": 2,
-    "retry_backoff_factor": 0.3,
-}
+_CONNECTIONS = 64  # kept open; azure-core's own ten are closed and opened again under load
 MAX_BATCH = 100  # entities in one transaction, all of one partition
 # A string property holds 64 KiB of UTF-16, so 32 Ki characters.
 # https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
@@ -85,11 +77,8 @@ def joined(entity: Entity, name: str = "doc") -> str:
 class Table:
     """One table. Every call raises `LedgerUnavailable` when storage does not answer."""
 
-    def __init__(self, client: TableClient, wire: Wire) -> None:
-        """Rows go over `wire`, queries through the SDK's `client`."""
+    def __init__(self, client: TableClient) -> None:
         self._client = client
-        self._wire = wire
-        self._name = client.table_name
         self._seen = LastSeen()
 
     def insert(self, entity: Entity) -> None:
@@ -98,18 +87,17 @@ class Table:
         Raises:
             LedgerConflict: the row exists; after a lost answer it may be one's own, so compare.
         """
-        answer = self._guarded(entity, "POST", self._name)
-        self._note(entity, answer.etag)
+        self._write(entity, lambda: self._client.create_entity(entity))
 
     def get(self, partition: str, row: str) -> Entity | None:
         """The row, None if there is none; its ETag is under `etag`."""
         try:
-            answer = self._call("GET", entity_path(self._name, partition, row))
+            found = _call(lambda: self._client.get_entity(partition, row))
         except LedgerMissing:
             self._seen.note(partition, row, None)
             return None
-        entity = {**decode(answer.body), "etag": answer.etag}
-        self._seen.note(partition, row, entity, answer.etag)
+        entity = {**found, "etag": found.metadata["etag"]}
+        self._seen.note(partition, row, entity, entity["etag"])
         return entity
 
     def last(self, partition: str, row: str) -> tuple[Entity | None, bool]:
@@ -130,8 +118,9 @@ class Table:
 
     def put(self, entity: Entity) -> None:
         """Write a row whatever is there."""
-        answer = self._guarded(entity, "PUT", self._path(entity))
-        self._note(entity, answer.etag)
+        from azure.data.tables import UpdateMode
+
+        self._write(entity, lambda: self._client.upsert_entity(entity, mode=UpdateMode.REPLACE))
 
     def replace(self, entity: Entity, etag: str) -> None:
         """Write a row that must not have changed since it was read.
@@ -140,13 +129,15 @@ class Table:
             LedgerConflict: it has changed.
             LedgerMissing: it is gone.
         """
-        fields = {key: value for key, value in entity.items() if key != "etag"}
-        answer = self._guarded(fields, "PUT", self._path(fields), etag)
-        self._note(fields, answer.etag)
+        _, fields, guard = guarded_replace(
+            {key: value for key, value in entity.items() if key != "etag"}, etag
+        )
+        self._write(fields, lambda: self._client.update_entity(fields, **guard))
 
     def delete(self, partition: str, row: str) -> None:
         """Remove a row; no error if there is none."""
-        self.delete_if(partition, row, "*")
+        self._seen.forget(partition, row)
+        _call(lambda: self._client.delete_entity(partition, row))
 
     def delete_if(self, partition: str, row: str, etag: str) -> None:
         """Remove a row that must not have changed since it was read; no error if there is none.
@@ -154,9 +145,14 @@ class Table:
         Raises:
             LedgerConflict: it has changed.
         """
+        from azure.core import MatchConditions
+
         self._seen.forget(partition, row)
-        with contextlib.suppress(LedgerMissing):
-            self._call("DELETE", entity_path(self._name, partition, row), b"", etag)
+        _call(
+            lambda: self._client.delete_entity(
+                partition, row, etag=etag, match_condition=MatchConditions.IfNotModified
+            )
+        )
 
     def transact(self, operations: Sequence[tuple[Any, ...]]) -> None:
         """All of `operations` (at most 100, one partition) or none of them.
@@ -167,30 +163,19 @@ class Table:
         """
         for operation in operations:
             self._seen.forget(operation[1]["PartitionKey"], operation[1]["RowKey"])
-        answer = _call(lambda: self._wire.batch(self._name, operations))
-        if not answer.good:
-            raise _refusal(answer)
-        for operation, etag in zip(operations, answer.etags, strict=False):
+        answers = _call(lambda: self._client.submit_transaction(operations))
+        for operation, answer in zip(operations, answers, strict=True):
             if operation[0] == "create" or "replace" in str(operation[2:]).lower():
-                self._note(operation[1], etag)
+                self._note(operation[1], answer)
 
-    def _path(self, entity: Entity) -> str:
-        return entity_path(self._name, entity["PartitionKey"], entity["RowKey"])
-
-    def _note(self, entity: Entity, etag: str) -> None:
-        self._seen.note(entity["PartitionKey"], entity["RowKey"], entity, etag)
-
-    def _guarded(self, entity: Entity, method: str, path: str, etag: str = "") -> Answer:
+    def _write(self, entity: Entity, write: Callable[[], Mapping[str, Any]]) -> None:
         """A write; until it has succeeded nothing is known of its row."""
         self._seen.forget(entity["PartitionKey"], entity["RowKey"])
-        return self._call(method, path, encode(entity), etag)
+        self._note(entity, _call(write))
 
-    def _call(self, method: str, path: str, body: bytes = b"", etag: str = "") -> Answer:
-        headers = {"If-Match": etag} if etag else {}
-        answer = _call(lambda: self._wire.call(method, path, body, headers))
-        if not answer.good:
-            raise _refusal(answer)
-        return answer
+    def _note(self, entity: Entity, answer: Mapping[str, Any]) -> None:
+        etag = str(answer.get("etag") or "")
+        self._seen.note(entity["PartitionKey"], entity["RowKey"], entity, etag)
 
     def range(
         self,
@@ -250,27 +235,40 @@ def _call(call: Callable[[], T]) -> T:
     try:
         return call()
     except az.HttpResponseError as error:
-        code = getattr(error, "error_code", "") or error.reason or ""
-        raise _refusal(Answer(error.status_code or 0, str(code))) from None
+        raise _refusal(error) from None
     except az.AzureError as error:
         raise LedgerUnavailable(type(error).__name__) from None
 
 
-_CONFLICTS = frozenset({304, 409, 412})
+_CONFLICTS = frozenset({409, 412})
 _GONE = 404
 # Never cured by trying again: malformed or too large. (403 and 429 may be.)
 _PERMANENT = frozenset({400, 413})
 
 
-def _refusal(answer: Answer) -> LedgerError:
+def _refusal(error: Any) -> LedgerError:  # noqa: ANN401 - lazy type
     """The error that an answer stands for."""
-    words = f"{answer.code or 'storage error'} ({answer.status})"
-    if answer.status in _CONFLICTS:
+    code = str(getattr(error, "error_code", "") or error.reason or "storage error")
+    code, status = code.rpartition(".")[2], error.status_code  # an enumeration's member, or text
+    words = f"{code} ({status})"
+    if status in _CONFLICTS:
         return LedgerConflict(words)
     # A row that is gone is like a row that was changed; a table that is missing is our trouble.
-    if answer.status == _GONE and answer.code != "TableNotFound":
+    if status == _GONE and code.casefold().replace("_", "") != "tablenotfound":
         return LedgerMissing(words)
-    return LedgerRefused(words) if answer.status in _PERMANENT else LedgerUnavailable(words)
+    return LedgerRefused(words) if status in _PERMANENT else LedgerUnavailable(words)
+
+
+def _transport() -> Any:  # noqa: ANN401 - lazy type
+    """As many connections as there are threads; else they are closed and opened again."""
+    import requests
+    from azure.core.pipeline.transport import RequestsTransport
+    from requests.adapters import HTTPAdapter
+
+    session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    return RequestsTransport(session=session, session_owner=True)
 
 
 class Storage:
@@ -294,7 +292,7 @@ class Storage:
 
     def table(self, name: str) -> Table:
         """One of the ledger's tables; it must exist (see `create`)."""
-        return Table(self._service().get_table_client(f"{self._prefix}{name}"), self._wire)
+        return Table(self._service().get_table_client(f"{self._prefix}{name}"))
 
     def create(self) -> None:
         """Make the tables that are missing. Once per start; costs one call a table."""
@@ -309,15 +307,17 @@ class Storage:
             self._opened = self._open()
         return self._opened
 
-    @cached_property
-    def _wire(self) -> Wire:
-        service = self._service()
-        return Wire(service.url, service.credential, OPTIONS, self._hook)
-
     def _open(self) -> TableServiceClient:
         from azure.data.tables import TableServiceClient
 
-        options: Entity = dict(OPTIONS)
+        # Short times: an alert's sender waits 10 s at most, and the caller decides about more.
+        options: Entity = {
+            "connection_timeout": 3,
+            "read_timeout": 4,
+            "retry_total": 2,
+            "retry_backoff_factor": 0.3,
+            "transport": _transport(),
+        }
         if (hook := self._hook) is not None:
             options["raw_response_hook"] = lambda found: hook(found.http_response.content)
         if self._connection:

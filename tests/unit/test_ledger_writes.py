@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from azure.data.tables import TableClient, UpdateMode
 
 from devstack.processes import azurite, azurite_connection, free_port
 from shared.errors import LedgerConflict, LedgerMissing, LedgerRefused
@@ -76,37 +75,6 @@ def alert(name: str) -> Alert:
 # Rows as the SDK sees them
 
 
-def test_rows_are_the_same_by_the_sdk_and_by_us(
-    processes: tuple[Storage, Storage], connection: str
-) -> None:
-    table = processes[0].table(tables.STATE)
-    name = f"{processes[0]._prefix}{tables.STATE}"
-    row = {
-        "PartitionKey": "it's one",
-        "RowKey": "größe & (more)",
-        "text": "O'Neill \u2603",
-        "small": 7,
-        "large": 1 << 40,
-        "part": 0.5,
-        "flag": True,
-        "moment": NOW,
-    }
-    table.insert(row)
-    with TableClient.from_connection_string(connection, name) as sdk:
-        theirs = sdk.get_entity("it's one", "größe & (more)")
-        assert {key: theirs[key] for key in row if key not in {"large", "moment"}} == {
-            key: row[key] for key in row if key not in {"large", "moment"}
-        }
-        assert theirs["large"].value == 1 << 40
-        assert theirs["moment"] == NOW
-        sdk.upsert_entity(theirs | {"RowKey": "theirs"}, mode=UpdateMode.REPLACE)
-    ours = table.get("it's one", "theirs")
-    assert ours is not None
-    assert {key: ours[key] for key in row if key != "RowKey"} == {
-        key: row[key] for key in row if key != "RowKey"
-    }
-
-
 def test_a_transaction_is_all_or_nothing(state: tuple[Table, Table]) -> None:
     table, _ = state
     table.insert({"PartitionKey": "p", "RowKey": "there"})
@@ -141,6 +109,19 @@ def test_an_answer_without_a_change_is_of_what_stands(state: tuple[Table, Table]
     one.read("s", "tally", Tally)  # there is none, as far as this process knows
     two.change("s", "tally", Tally, lambda t: t.names.append("taken"))
     assert one.change("s", "tally", Tally, lambda t: list(t.names)) == ["taken"]
+
+
+def test_nothing_is_refused_on_old_ground(state: tuple[Table, Table]) -> None:
+    ours, theirs = (Documents(table, Clock()) for table in state)
+    ours.change("tally", "turn", Tally, lambda tally: tally.names.append("ours"))
+    theirs.change("tally", "turn", Tally, lambda tally: tally.names.append("theirs"))
+
+    def only_after_theirs(tally: Tally) -> str:
+        if "theirs" not in tally.names:
+            raise ValueError("not our turn")
+        return "done"
+
+    assert ours.change("tally", "turn", Tally, only_after_theirs) == "done"
 
 
 def test_the_ceiling_of_the_day_holds_on_an_old_sum(processes: tuple[Storage, Storage]) -> None:

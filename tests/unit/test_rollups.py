@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from azure.data.tables import TableClient, TableServiceClient
+from shared.ledger.wire import Wire
 
 from devstack.processes import azurite, azurite_connection, free_port
 from shared.healing.context import Context
@@ -22,7 +23,6 @@ from shared.ledger.locks import Locks
 from shared.ledger.rollups import Rollups
 from shared.ledger.search import Wanted
 from shared.ledger.tables import Storage, Table
-from shared.ledger.wire import Wire
 from shared.models import Attempt, AuditEntry, Decision, Diagnosis, Failure, Incident
 from shared.monitoring.dispatch import quiet_incidents
 from shared.monitoring.recovery import follow_up
