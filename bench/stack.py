@@ -54,9 +54,12 @@ def stack(directory: Path, policy: Json | None = None, **settings: str) -> Stack
 
 @contextmanager
 def emulator(directory: Path) -> Iterator[tuple[Service, str]]:
-    """Azurite alone, with its connection string."""
+    """Azurite alone, with its connection string. It keeps nothing: large tables are made here."""
     ports = [free_port() for _ in range(3)]
     service = azurite(directory, *ports)
+    # Else it writes all that it holds to a file every few seconds, and answers nobody meanwhile.
+    at = list(service.argv).index("--location")
+    service.argv = [*service.argv[:at], "--inMemoryPersistence", *service.argv[at + 2 :]]
     service.start()
     try:
         yield service, azurite_connection(*ports)

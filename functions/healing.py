@@ -47,17 +47,26 @@ def heal_alert(context: df.DurableOrchestrationContext) -> Generator[Any, Any, S
 
 @bp.orchestration_trigger(context_name="context")
 def heal_alerts(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Step]:
-    """As `heal_alert`, for alerts that came together: they are expanded in one go."""
-    request = {"alert_ids": context.get_input(), "owner": context.instance_id}
-    expansion = yield context.call_activity("expand_alerts", request)
-    while expansion["seconds"]:
-        yield _timer(context, expansion["seconds"])
+    """As `heal_alert`, for alerts that came together: they are expanded in one go.
+
+    What is to be looked at again goes to one of its own: the others' healings do not wait for it.
+    """
+    burst = context.get_input()
+    later, tries, seconds = burst["alert_ids"], burst["tries"], burst["seconds"]
+    owned: list[str] = []
+    while later and not owned:
+        if seconds:
+            yield _timer(context, seconds)
+        request = {"alert_ids": later, "owner": context.instance_id, "tries": tries}
         expansion = yield context.call_activity("expand_alerts", request)
-    owned = expansion["owned"]
-    if owned:
-        yield context.task_all(
-            [context.call_sub_orchestrator("heal_failure", {"incident_id": i}, i) for i in owned]
-        )
+        owned, later, seconds = expansion["owned"], expansion["later"], expansion["seconds"]
+        tries += 1
+    parts = [context.call_sub_orchestrator("heal_failure", {"incident_id": i}, i) for i in owned]
+    if later:
+        rest = {"alert_ids": later, "tries": tries, "seconds": seconds}
+        parts.append(context.call_sub_orchestrator("heal_alerts", rest))
+    if parts:
+        yield context.task_all(parts)
     return {"incidents": owned}
 
 
@@ -115,12 +124,13 @@ def expand_alerts(request: dict) -> Step:  # type: ignore[type-arg]  # the host 
     from shared.healing.bursts import expand_burst
     from shared.healing.context import as_json
 
+    alert_ids, tries = request["alert_ids"], request["tries"]
     try:
-        found = expand_burst(current().context, request["owner"], request["alert_ids"])
+        found = expand_burst(current().context, request["owner"], alert_ids, tries)
         return dict(as_json(found))
     except LedgerUnavailable:
-        log.warning("storage does not answer; %s alerts are tried again", len(request["alert_ids"]))
-        return {"owned": [], "seconds": _LEDGER_WAIT}
+        log.warning("storage does not answer; %s alerts are looked at again", len(alert_ids))
+        return {"owned": [], "seconds": _LEDGER_WAIT, "later": alert_ids}
 
 
 @bp.activity_trigger(input_name="incident")

@@ -9,6 +9,7 @@ import msgspec
 
 from shared.auth import Caller, authenticate
 from shared.composition import current
+from shared.decoding import decode
 from shared.errors import InputError, LedgerUnavailable
 from shared.vocabulary import Scope
 
@@ -57,7 +58,7 @@ def decoded(request: func.HttpRequest, shape: type[T]) -> T:
     if len(body) > _MAX_BODY:
         raise InputError("body", f"expected at most {_MAX_BODY} bytes")
     try:
-        return msgspec.json.decode(body, type=shape)
+        return decode(body, shape)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
         raise InputError(path.strip("`.") or "body", reason) from None

@@ -186,13 +186,17 @@ async def _start_in_turn() -> None:
         if count == 1:
             await _start(client, "heal_alert", alert_ids[0], alert_ids[0])
         else:
-            await _start(client, "heal_alerts", f"alerts-{uuid.uuid4().hex}", alert_ids)
+            burst = {"alert_ids": alert_ids, "tries": 0, "seconds": 0}
+            await _start(client, "heal_alerts", f"alerts-{uuid.uuid4().hex}", burst)
             if len(_to_be_started) < _BURST:
                 await asyncio.sleep(_GATHER)
 
 
 async def _start(
-    client: df.DurableOrchestrationClient, name: str, instance_id: str, content: str | list[str]
+    client: df.DurableOrchestrationClient,
+    name: str,
+    instance_id: str,
+    content: str | dict[str, Any],
 ) -> None:
     """Start the healing. If that fails, the dispatch sweep finds the stored alerts."""
     try:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from shared.decoding import decode
 from shared.settings import ApiKey, Settings
 from shared.vocabulary import Scope
 
@@ -73,7 +74,7 @@ def _by_principal(settings: Settings, encoded: str) -> Caller | None:
     if not encoded or not settings.app_service_auth:
         return None
     try:
-        principal = msgspec.json.decode(base64.b64decode(encoded), type=_Principal)
+        principal = decode(base64.b64decode(encoded), _Principal)
     except (msgspec.DecodeError, binascii.Error, ValueError):
         return None
     roles = [claim.val for claim in principal.claims if claim.typ in _ROLE_CLAIMS]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from shared.decoding import convert
 from shared.delivery_models import Access, DeliveryPlan, Promotion, Thresholds
 from shared.errors import InputError
 
@@ -99,7 +100,7 @@ def read_plan(value: Any, bundle: bytes | None = None) -> Asked:  # noqa: ANN401
     problems = [*_shape(value), *_sources(value, bundle), *_placeholders(value, "")]
     if problems:
         raise PlanRefused(problems)
-    body = msgspec.convert(value, Body)
+    body = convert(value, Body)
     problems = list(_sense(body))
     if problems:
         raise PlanRefused(problems)
@@ -124,7 +125,7 @@ def _shape(value: dict[str, Any]) -> Iterator[dict[str, str]]:
                 yield _problem(name, f"missing: expected one of {', '.join(TARGETS)}")
             continue
         try:
-            msgspec.convert(value[name], field.type)
+            convert(value[name], field.type)
         except msgspec.ValidationError as error:
             reason, _, path = str(error).partition(" - at `$")
             yield _problem(f"{name}{path.strip('`')}", reason)
@@ -223,7 +224,7 @@ def _bundle_problems(body: Body, packed: bytes) -> Iterator[dict[str, str]]:
 
 def _plan(body: Body, kind: str, name: str) -> DeliveryPlan:
     promoted = body.promote_to
-    quality = msgspec.convert(msgspec.to_builtins(body.quality), Thresholds)
+    quality = convert(msgspec.to_builtins(body.quality), Thresholds)
     return DeliveryPlan(
         name=name,
         target=body.target,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from shared.decoding import decode
 from shared.delivery.builder.names import ascii_name
 from shared.delivery.builder.spec import Specification
 from shared.delivery.bundle_zip import read_zip
@@ -15,7 +14,7 @@ def specification(work: Work) -> Specification:
     """The specification in the present version."""
     name = f"spec-{work.delivery.version}"
     content = work.context.deliveries.source(work.delivery.delivery_id, name)
-    return msgspec.json.decode(content, type=Specification)
+    return decode(content, Specification)
 
 
 def load(work: Work, target: str = "") -> Resolved:

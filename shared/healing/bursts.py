@@ -1,14 +1,15 @@
 """Many alerts that came together: what one of them costs is shared by all.
 
 A bad night's alerts are mostly about the same few failures. Each failure is looked up and claimed
-once, and all alerts about it join its incident in one write. What cannot be settled at the first
-look stays pending, and the dispatch sweep takes it up alert by alert.
+once, and all alerts about it join its incident in one write. What the platforms do not show yet is
+looked up again. What they do not answer about stays pending: the dispatch sweep takes it up alert
+by alert.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import msgspec
 
@@ -16,34 +17,36 @@ from shared.diagnosis.roots import Located
 from shared.healing.context import Context
 from shared.healing.expand import (
     Expansion,
-    Problem,
     Taken,
+    is_last,
     is_selftest,
     join,
     locate,
     owned_again,
     selftest,
+    settled,
     take,
     too_few,
 )
-from shared.ledger.alerts import Settled, StoredAlert
+from shared.ledger.alerts import StoredAlert
 from shared.vocabulary import Disposition
 
-T = TypeVar("T")
-Found = tuple[list[Located], list[Problem]]
+_SIDE_BY_SIDE = 8  # failures looked up and taken at a time: each waits for platform and storage
 
 
-def expand_burst(context: Context, owner: str, alert_ids: Sequence[str]) -> Expansion:
+def expand_burst(
+    context: Context, owner: str, alert_ids: Sequence[str], tries: int = 0
+) -> Expansion:
     """Find what alerts mean and make it incidents. May be repeated at any point.
 
     Args:
         context: the parts.
         owner: the orchestration that will heal what it gets to own.
         alert_ids: stored alerts, at most 90: their entries in one timeline fit one transaction.
+        tries: how often this was tried before.
     """
     owned: list[str] = []
-    waiting: list[tuple[StoredAlert, list[Located]]] = []
-    look = _once(lambda stored: locate(context, stored))
+    accepted: list[StoredAlert] = []
     for alert_id in alert_ids:
         # As this process has just stored it: who settled it meanwhile has claimed the same roots.
         stored = context.alerts.last(alert_id)
@@ -52,38 +55,55 @@ def expand_burst(context: Context, owner: str, alert_ids: Sequence[str]) -> Expa
         elif is_selftest(stored):
             selftest(context, stored)
         else:
-            located, problems = look(stored)
-            if not problems and not too_few(stored, located):
-                waiting.append((stored, located))
-    led_to, mine = _taken(context, owner, waiting)
-    context.alerts.settle_all(
-        [
-            Settled(stored.alert_id, Disposition.DISPATCHED, "", led_to[stored.alert_id])
-            for stored, _ in waiting
-        ]
-    )
-    return Expansion(list(dict.fromkeys([*owned, *mine])))
+            accepted.append(stored)
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        found, later = _looked_up(context, pool, accepted, tries)
+        led_to, mine = _taken(context, pool, owner, found)
+    context.alerts.settle_all([settled(name, incidents) for name, incidents in led_to.items()])
+    owned = list(dict.fromkeys([*owned, *mine]))
+    return Expansion(owned, context.timings.expand_retry if later else 0.0, later)
+
+
+def _looked_up(
+    context: Context, pool: Executor, accepted: Sequence[StoredAlert], tries: int
+) -> tuple[dict[str, list[Located]], list[str]]:
+    """What each alert means, and which are to be looked up again; the same subjects once."""
+    by_subjects = {_subjects(stored): stored for stored in accepted}
+    looks = pool.map(lambda stored: locate(context, stored), by_subjects.values())
+    known = dict(zip(by_subjects, looks, strict=True))
+    found: dict[str, list[Located]] = {}
+    later: list[str] = []
+    for stored in accepted:
+        located, problems = known[_subjects(stored)]
+        last = is_last(context, stored, tries)
+        if not last and (problems or too_few(stored, located)):
+            later.append(stored.alert_id)
+        elif not problems:
+            found[stored.alert_id] = located
+    return found, later
+
+
+def _subjects(stored: StoredAlert) -> bytes:
+    return msgspec.json.encode(stored.alert.subjects)
 
 
 def _taken(
-    context: Context, owner: str, waiting: list[tuple[StoredAlert, list[Located]]]
+    context: Context, pool: Executor, owner: str, found: dict[str, list[Located]]
 ) -> tuple[dict[str, list[str]], list[str]]:
     """The incidents that each alert led to, and those that are ours to heal."""
     by_failure: dict[tuple[str, str], list[tuple[str, Located]]] = {}
-    for stored, located in waiting:
+    for alert_id, located in found.items():
         for item in located:
             key = (item.root.root_key, item.root.occurrence)
-            by_failure.setdefault(key, []).append((stored.alert_id, item))
-    led_to: dict[str, list[str]] = {stored.alert_id: [] for stored, _ in waiting}
-    mine: list[str] = []
-    for named in by_failure.values():
-        taken = _together(context, owner, named)
-        incident_id = taken.claim.incident_id
-        mine += [incident_id] if taken.is_for(owner) else []
-        for alert_id, _ in named:
-            if incident_id not in led_to[alert_id]:
-                led_to[alert_id].append(incident_id)
-    return led_to, mine
+            by_failure.setdefault(key, []).append((alert_id, item))
+    named = list(by_failure.values())
+    taken = list(pool.map(lambda pairs: _together(context, owner, pairs), named))
+    led_to: dict[str, list[str]] = {alert_id: [] for alert_id in found}
+    for each, pairs in zip(taken, named, strict=True):
+        for alert_id in dict.fromkeys(alert_id for alert_id, _ in pairs):
+            led_to[alert_id].append(each.claim.incident_id)
+    mine = [each.claim.incident_id for each in taken if each.is_for(owner)]
+    return {alert_id: list(dict.fromkeys(ids)) for alert_id, ids in led_to.items()}, mine
 
 
 def _together(context: Context, owner: str, named: list[tuple[str, Located]]) -> Taken:
@@ -93,16 +113,3 @@ def _together(context: Context, owner: str, named: list[tuple[str, Located]]) ->
     if not joining:
         return first
     return Taken(first.claim, join(context, first.claim, joining))
-
-
-def _once(look: Callable[[StoredAlert], Found]) -> Callable[[StoredAlert], Found]:
-    """Look the same subjects up once."""
-    known: dict[bytes, Found] = {}
-
-    def found(stored: StoredAlert) -> Found:
-        key = msgspec.json.encode(stored.alert.subjects)
-        if key not in known:
-            known[key] = look(stored)
-        return known[key]
-
-    return found

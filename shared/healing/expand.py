@@ -17,7 +17,7 @@ from shared.diagnosis.roots import Located
 from shared.errors import NothingChanged, PlatformRefused
 from shared.healing.closing import begin_closing
 from shared.healing.context import Context, find
-from shared.ledger.alerts import StoredAlert
+from shared.ledger.alerts import Settled, StoredAlert
 from shared.ledger.claims import Claim
 from shared.ledger.incidents import new_incident_id
 from shared.models import EvidenceLine, Failure, Incident, Subject
@@ -26,10 +26,14 @@ from shared.vocabulary import SELFTEST, Action, Disposition, FailureKind, Incide
 
 
 class Expansion(msgspec.Struct, frozen=True):
-    """What an alert led to. `seconds` is set when the platform must be asked again after it."""
+    """What alerts led to. `seconds` is set when the platform must be asked again after it.
+
+    Of a burst, `later` are the alerts that are asked about again then.
+    """
 
     owned: list[str]
     seconds: float = 0.0
+    later: list[str] = []
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -57,7 +61,7 @@ def expand(context: Context, alert_id: str, tries: int) -> Expansion:
     if is_selftest(stored):
         return selftest(context, stored)
     located, problems = locate(context, stored)
-    last = tries + 1 >= _tries_worth(context, stored)
+    last = is_last(context, stored, tries)
     if not last and (problems or too_few(stored, located)):
         return Expansion([], context.timings.expand_retry)
     if problems and not located and _worth_waiting(context, stored, problems):
@@ -66,9 +70,7 @@ def expand(context: Context, alert_id: str, tries: int) -> Expansion:
     taken += _put_off(context, stored, problems)
     incidents = list(dict.fromkeys(each.claim.incident_id for each in taken))
     owned = [each.claim.incident_id for each in taken if each.is_for(alert_id)]
-    found = Disposition.DISPATCHED if incidents else Disposition.NOTHING_FOUND
-    reason = "" if incidents else "the platform knows no failure that the alert could mean"
-    context.alerts.settle(alert_id, found, reason, incidents)
+    context.alerts.settle_all([settled(alert_id, incidents)])
     return Expansion(list(dict.fromkeys(owned)))
 
 
@@ -138,6 +140,19 @@ def locate(context: Context, stored: StoredAlert) -> tuple[list[Located], list[P
                 context.platforms.renew(subject.target)
             problems.append((subject, error))
     return located, problems
+
+
+def settled(alert_id: str, incidents: list[str]) -> Settled:
+    """What is written of an alert that was looked up."""
+    if incidents:
+        return Settled(alert_id, Disposition.DISPATCHED, "", incidents)
+    reason = "the platform knows no failure that the alert could mean"
+    return Settled(alert_id, Disposition.NOTHING_FOUND, reason)
+
+
+def is_last(context: Context, stored: StoredAlert, tries: int) -> bool:
+    """Whether it is not worth asking again, after `tries` earlier ones."""
+    return tries + 1 >= _tries_worth(context, stored)
 
 
 def _tries_worth(context: Context, stored: StoredAlert) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from shared.decoding import convert
 from shared.errors import InputError
 from shared.intake.databricks import library_text
 from shared.intake.fields import MAX_TEXT, Node, first_text
@@ -85,7 +86,7 @@ def parse(body: Node, targets: Targets) -> Alert:
         InputError: a field is missing or wrong.
     """
     try:
-        own = msgspec.convert(body.value, OwnAlert)
+        own = convert(body.value, OwnAlert)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `")
         raise InputError(path.rstrip("`") or "$", reason) from None

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from shared.clock import from_iso, iso
+from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerMissing
 from shared.ledger.tables import MAX_BATCH, Entity, Table, chunked, digest, guarded_replace, joined
 from shared.models import Alert
@@ -278,11 +279,11 @@ def _pending_row(identity: str, received_at: datetime) -> Entity:
 def _stored(entity: Entity) -> StoredAlert:
     return StoredAlert(
         alert_id=entity["RowKey"],
-        alert=msgspec.json.decode(joined(entity), type=Alert),
+        alert=decode(joined(entity), Alert),
         received_at=from_iso(entity["received_at"]),
         disposition=Disposition(entity["disposition"]),
         reason=entity["reason"],
-        incidents=msgspec.json.decode(entity["incidents"], type=list[str]),
+        incidents=decode(entity["incidents"], list[str]),
     )
 
 

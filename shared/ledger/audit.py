@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.clock import Clock, iso
+from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerUnavailable
 from shared.ledger.tables import Entity, Table, chunked, guarded_replace, joined
 from shared.models import AuditEntry
@@ -88,7 +89,7 @@ class Audit:
     def timeline(self, incident_id: str) -> list[AuditEntry]:
         """All entries of an incident, oldest first."""
         rows = self._table.range(incident_id, "0", _HEAD)
-        return [msgspec.json.decode(joined(row), type=AuditEntry) for row in rows]
+        return [decode(joined(row), AuditEntry) for row in rows]
 
     def verify(self, incident_id: str, count: int = 0, expected: str = "") -> Verification:
         """Whether the chain of an incident is whole.
@@ -107,11 +108,7 @@ class Audit:
         rows = list(self._table.range(incident_id))
         entity = next((row for row in rows if row["RowKey"] == _HEAD), None)
         head = _head(entity)
-        entries = [
-            msgspec.json.decode(joined(row), type=AuditEntry)
-            for row in rows
-            if row["RowKey"] != _HEAD
-        ]
+        entries = [decode(joined(row), AuditEntry) for row in rows if row["RowKey"] != _HEAD]
         problem = (
             _chain_problem(entries)
             or _head_problem(entries, head)
@@ -188,7 +185,7 @@ def _cut(text: str) -> str:
 def _head(entity: Entity | None) -> Head:
     if entity is None:
         return Head()
-    keys = msgspec.json.decode(entity["keys"], type=tuple[str, ...])
+    keys = decode(entity["keys"], tuple[str, ...])
     return Head(int(entity["count"]), entity["hash"], keys)
 
 

@@ -6,6 +6,7 @@ import contextlib
 
 import msgspec
 
+from shared.decoding import decode
 from shared.errors import LedgerConflict
 from shared.ledger.tables import Entity, Table, digest
 from shared.models import Failure
@@ -46,12 +47,12 @@ class Claims:
         It may have been taken over or released since, which its incident shows.
         """
         entity = self._table.remembered(digest(key), _ROW)
-        return msgspec.json.decode(entity["doc"], type=Claim) if entity else None
+        return decode(entity["doc"], Claim) if entity else None
 
     def find(self, key: str) -> Claim | None:
         """The claim on `key`, None if nobody has it."""
         entity = self._table.get(digest(key), _ROW)
-        return msgspec.json.decode(entity["doc"], type=Claim) if entity else None
+        return decode(entity["doc"], Claim) if entity else None
 
     def take_over(self, key: str, old: Claim, new: Claim) -> Claim:
         """Replace `old`, whose incident is closed, by `new`; whoever is first wins.
@@ -62,7 +63,7 @@ class Claims:
         entity = self._table.get(digest(key), _ROW)
         if entity is None:
             return self.take(key, new)
-        standing = msgspec.json.decode(entity["doc"], type=Claim)
+        standing = decode(entity["doc"], Claim)
         if standing.incident_id != old.incident_id:
             return standing
         try:

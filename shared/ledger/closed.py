@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerMissing
 from shared.ledger.tables import Entity, Table, chunked, joined
 from shared.reporting.facts import Fact, day_of
@@ -60,7 +61,7 @@ class Closed:
     def facts(self, day: str) -> Iterator[Fact]:
         """The facts of a day, read page by page."""
         for row in self._table.range(_PARTITION, f"fact-{day}-", f"fact-{day}-{_AFTER}"):
-            yield msgspec.json.decode(joined(row), type=Fact)
+            yield decode(joined(row), Fact)
 
     def changed(self, limit: int) -> list[Change]:
         """At most `limit` days whose rollup is to be computed, oldest first."""

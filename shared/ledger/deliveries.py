@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from shared.clock import Clock, iso
+from shared.decoding import decode
 from shared.delivery_models import Delivery
 from shared.errors import LedgerConflict, LedgerMissing, LedgerUnavailable
 from shared.ledger.incidents import new_incident_id, row_of
@@ -119,7 +120,7 @@ class Deliveries:
         for back in range(days):
             day = (today - timedelta(days=back)).strftime("%Y%m%d")
             rows = self._table.range(day, limit=limit - len(found))
-            found += [msgspec.json.decode(joined(row), type=Delivery) for row in rows]
+            found += [decode(joined(row), Delivery) for row in rows]
             if len(found) >= limit:
                 break
         return found
@@ -153,7 +154,7 @@ class Deliveries:
     def purge(self, before: datetime) -> Iterator[str]:
         """Remove closed deliveries opened before the day of `before`; yields each one's id."""
         for row in self._table.partitions_between("0", before.strftime("%Y%m%d")):
-            delivery = msgspec.json.decode(joined(row), type=Delivery)
+            delivery = decode(joined(row), Delivery)
             if delivery.state.closed:
                 yield delivery.delivery_id
                 self._purge_sources(delivery.delivery_id)
@@ -168,7 +169,7 @@ class Deliveries:
         entity = self._table.get(*keys) if keys else None
         if entity is None:
             raise LedgerMissing(f"no delivery {delivery_id}")
-        return msgspec.json.decode(joined(entity), type=Delivery), entity["etag"]
+        return decode(joined(entity), Delivery), entity["etag"]
 
 
 def _keys(delivery_id: str) -> tuple[str, str] | None:

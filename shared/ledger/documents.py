@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from shared.clock import Clock
+from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerUnavailable
 from shared.ledger.tables import Entity, Table, chunked, digest, joined
 
@@ -81,4 +82,4 @@ class Documents:
 def _decoded(entity: Entity | None, shape: type[T]) -> tuple[T, str]:
     if entity is None:
         return shape(), ""
-    return msgspec.json.decode(joined(entity), type=shape), entity["etag"]
+    return decode(joined(entity), shape), entity["etag"]

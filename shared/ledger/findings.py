@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from shared.clock import Clock, iso
+from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerMissing, LedgerUnavailable
 from shared.findings.model import Finding
 from shared.ledger.tables import Condition, Entity, Table, chunked, joined
@@ -165,4 +166,4 @@ def _row(row: str, finding: Finding) -> Entity:
 
 
 def _decoded(row: Entity) -> Finding:
-    return msgspec.json.decode(joined(row), type=Finding)
+    return decode(joined(row), Finding)

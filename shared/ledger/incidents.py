@@ -12,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from shared.clock import Clock, iso
+from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerMissing, LedgerUnavailable
 from shared.ledger.closed import Closed
 from shared.ledger.search import DAY_MILLIS, Page, Position, Wanted
@@ -153,7 +154,7 @@ class Incidents:
             low, high = wanted.rows(day, after)
             rows = self._table.range(day, low, high, limit - len(found), wanted.condition)
             for row in rows:
-                found.append(msgspec.json.decode(joined(row), type=Incident))
+                found.append(decode(joined(row), Incident))
                 position = Position(day, row["RowKey"])
             if len(found) >= limit:
                 return Page(found, position)
@@ -164,14 +165,14 @@ class Incidents:
     def purge(self, before: datetime) -> Iterator[Incident]:
         """Remove closed incidents opened before the day of `before`; yields each removed one."""
         for row in self._table.partitions_between("0", before.strftime("%Y%m%d")):
-            incident = msgspec.json.decode(joined(row), type=Incident)
+            incident = decode(joined(row), Incident)
             if incident.state.closed:
                 yield incident
                 self._table.delete(row["PartitionKey"], row["RowKey"])
 
 
 def _taken(entity: Entity) -> tuple[Incident, str]:
-    return msgspec.json.decode(joined(entity), type=Incident), entity["etag"]
+    return decode(joined(entity), Incident), entity["etag"]
 
 
 def entity_of(incident: Incident) -> Entity:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from shared.decoding import decode
 from shared.ledger.tables import MAX_BATCH, Table, chunked, joined
 from shared.reporting.facts import day_of
 from shared.reporting.rollup import Key, Rollup
@@ -47,7 +48,7 @@ class Rollups:
     def between(self, first: str, last: str) -> Iterator[Rollup]:
         """The rows of the days from `first` to `last`, both included."""
         for row in self._table.partitions_between(first, f"{last}~"):
-            yield msgspec.json.decode(joined(row), type=Rollup)
+            yield decode(joined(row), Rollup)
 
     def status(self) -> Status | None:
         """How far the rollups go, None if nothing was ever computed."""

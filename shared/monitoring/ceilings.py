@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from shared.clock import from_millis, iso
+from shared.decoding import decode
 from shared.errors import ConfigurationError, NothingChanged
 from shared.findings.model import FindingKind, Seen
 from shared.healing.context import Context
@@ -127,7 +128,7 @@ def expiry(token: str) -> datetime | None:
         return None
     try:
         claims = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        ends = msgspec.json.decode(claims, type=_Claims).exp
+        ends = decode(claims, _Claims).exp
         return from_millis(ends * 1000) if ends else None
     except (binascii.Error, ValueError, OverflowError, msgspec.DecodeError):
         return None

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from shared.clock import Clock, from_iso, iso
+from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerMissing
 from shared.ledger.tables import Entity, Table, chunked, digest, joined
 from shared.notify.model import MAX_BODY, MAX_TITLE, Message
@@ -105,7 +106,7 @@ class Outbox:
         now = self._clock.now()
         by_channel: dict[str, list[list[Row]]] = {}
         for row in rows:
-            message = msgspec.json.decode(joined(row), type=Message)
+            message = decode(joined(row), Message)
             for channel in route(message):
                 by_channel.setdefault(channel, []).append(_queue_rows(channel, message, now))
         for groups in by_channel.values():
@@ -118,10 +119,7 @@ class Outbox:
         high = f"{_QUEUE}{iso(self._clock.now())}."
         rows = self._table.range(_partition(channel), _QUEUE, high, limit)
         return [
-            Delivery(
-                channel, msgspec.json.decode(joined(r), type=Message), r["RowKey"], r["attempts"]
-            )
-            for r in rows
+            Delivery(channel, decode(joined(r), Message), r["RowKey"], r["attempts"]) for r in rows
         ]
 
     def take(self, deliveries: Sequence[Delivery], seconds: float) -> list[Delivery]:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from shared.clock import from_iso, iso
+from shared.decoding import decode
 from shared.errors import InputError
 from shared.ledger.search import Position, Wanted
 from shared.vocabulary import IncidentState
@@ -147,7 +148,7 @@ def _opened(cursor: str, filters: str, key: str) -> _Cursor:
     seal, body = raw[:_SEAL], raw[_SEAL:]
     if not hmac.compare_digest(seal, _seal(body, filters, key)):
         raise InputError("cursor", expected)
-    return msgspec.json.decode(body, type=_Cursor)
+    return decode(body, _Cursor)
 
 
 def _window(values: dict[str, str], now: datetime) -> tuple[datetime, datetime]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -231,3 +232,20 @@ def test_many_alerts_at_once_about_a_few_failures(start_host: StartHost) -> None
     for incident in by_pipeline.values():
         assert incident["audit"]["whole"]
         assert actions(incident).count("Alert Joined") == 14
+
+
+def test_what_a_burst_does_not_find_is_looked_up_again(start_host: StartHost) -> None:
+    world = start_host().world
+    pipeline = world.pipeline()
+    known, unknown = (pipeline, world.failed_run(pipeline)), ("nowhere", str(uuid.uuid4()))
+    bodies = [world.alert_on(run) for run in (known, unknown) * 8]
+    with ThreadPoolExecutor(16) as senders:
+        ids = list(senders.map(lambda body: world.send("/azure-monitor", body), bodies))
+
+    def settled() -> list[str]:
+        found = [world.get(f"/api/alerts/{alert_id}").json()["disposition"] for alert_id in ids]
+        return [] if "accepted" in found else found
+
+    assert world.until(settled) == ["dispatched", "nothing_found"] * 8
+    assert world.incident_of(ids[0])["state"] == "healed"
+    assert len(world.reruns(pipeline)) == 1

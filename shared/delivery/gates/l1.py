@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
+from shared.decoding import convert
 from shared.delivery import sources
 from shared.delivery.evidence import error_lines
 from shared.delivery.heal import heal
@@ -261,7 +262,7 @@ def _keep_result(
         return {"state": state, "lines": msgspec.to_builtins(kept)}
 
     kept = work.once(Mutation(f"{prefix}-result", "keep what the validation said", act))
-    return str(kept["state"]), msgspec.convert(kept["lines"], list[EvidenceLine])
+    return str(kept["state"]), convert(kept["lines"], list[EvidenceLine])
 
 
 def _removed(work: Work, pipeline_id: str) -> Json:
