@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev deliver setup tools test e2e chaos lint fmt catalog policy openapi clean
+.PHONY: help run dev deliver setup tools test e2e chaos bench lint fmt catalog policy openapi clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ e2e: setup ## run the end-to-end tests (BASE_URL=http://... to aim them at a run
 
 chaos: setup ## break everything for half an hour (SIZE=0.1 for a tenth, SEED=n to see a run again)
 	@$(BIN)/python -m pytest tests/chaos --chaos "$(SIZE)" $(if $(SEED),--chaos-seed "$(SEED)") $(ARGS)
+
+bench: setup ## measure everything beside its references (ARGS="intake" for one; see docs/performance.md)
+	@$(BIN)/python -m bench $(ARGS)
 
 lint: setup ## check style and types
 	@$(BIN)/ruff check

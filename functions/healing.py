@@ -47,6 +47,34 @@ def heal_alert(context: df.DurableOrchestrationContext) -> Generator[Any, Any, S
 
 
 @bp.orchestration_trigger(context_name="context")
+def heal_alerts(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Step]:
+    """As `heal_alert`, for alerts that came together: they are expanded in one go.
+
+    What is to be looked at again goes to one of its own: the others' healings do not wait for it.
+    """
+    burst = context.get_input()
+    later, tries, seconds = burst["alert_ids"], burst["tries"], burst["seconds"]
+    owned: list[str] = []
+    traces: dict[str, str] = {}
+    while later and not owned:
+        if seconds:
+            yield _timer(context, seconds)
+        request = {"alert_ids": later, "owner": context.instance_id, "tries": tries}
+        expansion = yield context.call_activity("expand_alerts", request)
+        owned, later, seconds = expansion["owned"], expansion["later"], expansion["seconds"]
+        traces = expansion["traces"]
+        tries += 1
+    states = {i: {"incident_id": i, "traceparent": traces.get(i, "")} for i in owned}
+    parts = [context.call_sub_orchestrator("heal_failure", s, i) for i, s in states.items()]
+    if later:
+        rest = {"alert_ids": later, "tries": tries, "seconds": seconds}
+        parts.append(context.call_sub_orchestrator("heal_alerts", rest))
+    if parts:
+        yield context.task_all(parts)
+    return {"incidents": owned}
+
+
+@bp.orchestration_trigger(context_name="context")
 def heal_failure(context: df.DurableOrchestrationContext) -> Generator[Any, Any, str]:
     """Heals one incident, step by step, until it is closed."""
     state = context.get_input()
@@ -104,6 +132,23 @@ def expand_alert(request: dict) -> Step:  # type: ignore[type-arg]  # the host t
         except LedgerUnavailable:
             log.warning("storage does not answer; alert %s is looked at again", alert_id)
             return {"owned": [], "seconds": _LEDGER_WAIT}
+
+
+@bp.activity_trigger(input_name="request")
+def expand_alerts(request: dict) -> Step:  # type: ignore[type-arg]  # the host takes no generics
+    """Find out what a burst of alerts means; see `shared.healing.bursts`."""
+    from shared.healing.bursts import expand_burst
+    from shared.healing.context import as_json
+
+    alert_ids, tries = request["alert_ids"], request["tries"]
+    with working("expand_alerts") as span:
+        span.set(alerts=len(alert_ids))
+        try:
+            found = expand_burst(current().context, request["owner"], alert_ids, tries)
+            return dict(as_json(found))
+        except LedgerUnavailable:
+            log.warning("storage does not answer; %s alerts are looked at again", len(alert_ids))
+            return {"owned": [], "seconds": _LEDGER_WAIT, "later": alert_ids, "traces": {}}
 
 
 @bp.activity_trigger(input_name="incident")

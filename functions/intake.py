@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
+from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -32,8 +34,10 @@ from shared.vocabulary import Condition, Disposition, Scope
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.intake")
 
-_AT_ONCE = 8  # orchestrations started side by side
-_starting: set[asyncio.Task[None]] = set()
+_BURST = 90  # alerts of one orchestration; their entries in a timeline fit one transaction
+_GATHER = 0.3  # seconds that a burst's followers gather; a single alert is started at once
+_to_be_started: deque[tuple[df.DurableOrchestrationClient, str, str]] = deque()  # with its trace
+_starting: set[asyncio.Task[None]] = set()  # one at most: senders who wait come first
 
 
 @bp.route(route="azure-monitor", methods=["POST", "OPTIONS"])
@@ -153,13 +157,7 @@ async def _take_in(
     receipts = await current().writer.store([*alerts, *poison])
     span.set(alerts=len(alerts), rejected=len(poison))
     _count([*alerts, *poison], receipts, way)
-    fresh = await _to_start(parsed.alerts, receipts)
-    if len(fresh) == 1:
-        await _start(client, fresh[0], trace)
-    elif fresh:
-        task = asyncio.create_task(_start_all(client, fresh, trace))
-        _starting.add(task)
-        task.add_done_callback(_starting.discard)
+    _start_soon(client, await _to_start(parsed.alerts, receipts), trace)
     return receipts[: len(parsed.alerts)]
 
 
@@ -197,22 +195,42 @@ def _look_again(alert_id: str) -> bool:
     return composition.alerts.look_again(alert_id, composition.clock.now(), after)
 
 
-async def _start(client: df.DurableOrchestrationClient, alert_id: str, trace: str) -> None:
-    """Start the healing. If that fails, the dispatch sweep finds the stored alert."""
-    content = {"alert_id": alert_id, "traceparent": trace}
-    with signals.about(alert_id=alert_id):
-        try:
-            await client.start_new("heal_alert", instance_id=alert_id, client_input=content)
-        except Exception:  # noqa: BLE001 - whatever it is, the alert is stored and will be found
-            log.warning("healing of alert %s not started, left to the dispatch sweep", alert_id)
-
-
-async def _start_all(
-    client: df.DurableOrchestrationClient, alert_ids: list[str], trace: str
+def _start_soon(
+    client: df.DurableOrchestrationClient, alert_ids: Sequence[str], trace: str
 ) -> None:
-    for position in range(0, len(alert_ids), _AT_ONCE):
-        part = alert_ids[position : position + _AT_ONCE]
-        await asyncio.gather(*(_start(client, alert_id, trace) for alert_id in part))
+    """Start healings after the answer: no sender waits for that."""
+    _to_be_started.extend((client, alert_id, trace) for alert_id in alert_ids)
+    if alert_ids and not _starting:
+        task = asyncio.create_task(_start_in_turn())
+        _starting.add(task)
+        task.add_done_callback(_starting.discard)
+
+
+async def _start_in_turn() -> None:
+    """Start what waits: one alert by itself, those that came meanwhile as one burst."""
+    while _to_be_started:
+        count = min(len(_to_be_started), _BURST)
+        taken = [_to_be_started.popleft() for _ in range(count)]
+        client, alert_id, trace = taken[0]
+        if count == 1:
+            content = {"alert_id": alert_id, "traceparent": trace}
+            with signals.about(alert_id=alert_id):
+                await _start(client, "heal_alert", alert_id, content)
+        else:
+            burst = {"alert_ids": [one for _, one, _ in taken], "tries": 0, "seconds": 0}
+            await _start(client, "heal_alerts", f"alerts-{uuid.uuid4().hex}", burst)
+            if len(_to_be_started) < _BURST:
+                await asyncio.sleep(_GATHER)
+
+
+async def _start(
+    client: df.DurableOrchestrationClient, name: str, instance_id: str, content: dict[str, Any]
+) -> None:
+    """Start the healing. If that fails, the dispatch sweep finds the stored alerts."""
+    try:
+        await client.start_new(name, instance_id=instance_id, client_input=content)
+    except Exception:  # noqa: BLE001 - whatever it is, the alerts are stored and will be found
+        log.warning("%s %s not started, left to the dispatch sweep", name, instance_id)
 
 
 def _poison(rejected: Rejected) -> Alert:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -320,6 +321,9 @@ class Composition:
         )
 
 
+_GIVE_WAY = 0.0005  # seconds
+
+
 @lru_cache(maxsize=1)
 def current() -> Composition:
     """The composition of this process."""
@@ -328,6 +332,9 @@ def current() -> Composition:
     # The Databricks SDK warns at each first call that a workspace has no discovery document.
     logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    # Alerts are answered on the event loop, healings compute in threads beside it. With Python's
+    # 5 ms each of these may keep the loop waiting at each of an answer's dozen turns.
+    sys.setswitchinterval(_GIVE_WAY)
     made = Composition()
     lines.install(lambda: made.redactor)
     return made

@@ -12,7 +12,7 @@ import msgspec
 
 from shared.catalog.loader import UNKNOWN, Catalog, Rule
 from shared.diagnosis.codes import CodeTable, applies
-from shared.diagnosis.matcher import MATCHER_BYTES, Matcher, regex
+from shared.diagnosis.matcher import PATTERN_BYTES, Matcher, regex
 from shared.diagnosis.text import aside, foreign, parts, sound, tidy, unread
 from shared.models import Diagnosis, EvidenceLine
 
@@ -70,7 +70,7 @@ class _Match(msgspec.Struct, frozen=True):
 class Classifier:
     """Classifies evidence by one catalog. Build once: the patterns compile on first use."""
 
-    def __init__(self, catalog: Catalog, max_mem: int = MATCHER_BYTES) -> None:
+    def __init__(self, catalog: Catalog, max_mem: int = PATTERN_BYTES) -> None:
         self._catalog = catalog
         self._rules = catalog.rules
         self._codes = CodeTable(catalog.rules)

@@ -123,6 +123,18 @@ def _conclude(context: Context, incident: Incident, found: Assessment) -> Step:
     decision = found.decision
     open_question = waits_for(incident, found.option)
     entries = [] if open_question else _entries(context, incident, found)
+    if decision.kind is DecisionKind.ACT and not found.admission.storm:
+        remember, plan = (
+            _remembering(context, incident, found),
+            _planned(decision, context.clock.now()),
+        )
+
+        def change(fresh: Incident) -> None:
+            remember(fresh)
+            plan(fresh)
+
+        context.record(incident.incident_id, entries, change)
+        return Step("remediate", decision.delay)
     incident = _remember(context, incident, found)
     incident = join(context, incident, found.admission, found.diagnosis.error_type)
     if decision.kind is DecisionKind.ACT:
@@ -264,6 +276,13 @@ def _moment_key(word: str, incident: Incident, found: Assessment) -> str:
 
 
 def _remember(context: Context, incident: Incident, found: Assessment) -> Incident:
+    change = _remembering(context, incident, found)
+    return context.incidents.change(incident.incident_id, change)
+
+
+def _remembering(
+    context: Context, incident: Incident, found: Assessment
+) -> Callable[[Incident], None]:
     def change(fresh: Incident) -> None:
         fresh.state = IncidentState.DIAGNOSING
         fresh.decision = found.decision
@@ -286,7 +305,7 @@ def _remember(context: Context, incident: Incident, found: Assessment) -> Incide
         if found.decision.kind not in {DecisionKind.WAIT, DecisionKind.HOLD}:
             fresh.waiting_since, fresh.waiting_for, fresh.waiting_reason = None, "", ""
 
-    return context.incidents.change(incident.incident_id, change)
+    return change
 
 
 def _guidance(context: Context, found: Assessment) -> list[str]:

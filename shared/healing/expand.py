@@ -7,6 +7,7 @@ failure that it knows joins it still; a new one in that line opens a new inciden
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from shared.diagnosis.roots import Located
 from shared.errors import NothingChanged, PlatformRefused
 from shared.healing.closing import begin_closing
 from shared.healing.context import Context, find
-from shared.ledger.alerts import StoredAlert
+from shared.ledger.alerts import Settled, StoredAlert
 from shared.ledger.claims import Claim
 from shared.ledger.incidents import new_incident_id
 from shared.models import EvidenceLine, Failure, Incident, Subject
@@ -27,10 +28,27 @@ from shared.vocabulary import SELFTEST, Action, Disposition, FailureKind, Incide
 
 
 class Expansion(msgspec.Struct, frozen=True):
-    """What an alert led to. `seconds` is set when the platform must be asked again after it."""
+    """What alerts led to. `seconds` is set when the platform must be asked again after it.
+
+    Of a burst, `later` are the alerts that are asked about again then, and `traces` tells by
+    incident what trace it belongs to.
+    """
 
     owned: list[str]
     seconds: float = 0.0
+    later: list[str] = []
+    traces: dict[str, str] = {}
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A root's claim and the incident that stands for it."""
+
+    claim: Claim
+    incident: Incident
+
+    def is_for(self, owner: str) -> bool:
+        """Whether this owner is to heal it."""
+        return self.claim.owner == owner and not self.incident.state.closed
 
 
 def expand(context: Context, alert_id: str, tries: int) -> Expansion:
@@ -43,33 +61,38 @@ def expand(context: Context, alert_id: str, tries: int) -> Expansion:
     """
     stored = context.alerts.get(alert_id)
     if stored is None or stored.disposition is not Disposition.ACCEPTED:
-        return Expansion(_owned(context, stored))
-    if stored.alert.dialect.rpartition("/")[2] == SELFTEST:
-        return _selftest(context, stored)
-    located, problems = _locate(context, stored)
-    last = tries + 1 >= _tries_worth(context, stored)
-    if not last and (problems or _too_few(stored, located)):
+        return Expansion(owned_again(context, stored, alert_id))
+    if is_selftest(stored):
+        return selftest(context, stored)
+    located, problems = locate(context, stored)
+    last = is_last(context, stored, tries)
+    if not last and (problems or too_few(stored, located)):
         return Expansion([], context.timings.expand_retry)
     if problems and not located and _worth_waiting(context, stored, problems):
         return Expansion([], context.timings.wait_interval)
-    taken = [_take(context, stored, item) for item in located]
+    trace = stored.alert.traceparent
+    taken = [take(context, alert_id, alert_id, item, trace) for item in located]
     taken += _put_off(context, stored, problems)
-    incidents = list(dict.fromkeys(claim.incident_id for claim in taken))
-    owned = [c.incident_id for c in taken if c.owner == alert_id and _open(context, c)]
-    found = Disposition.DISPATCHED if incidents else Disposition.NOTHING_FOUND
-    reason = "" if incidents else "the platform knows no failure that the alert could mean"
-    context.alerts.settle(alert_id, found, reason, incidents)
+    incidents = list(dict.fromkeys(each.claim.incident_id for each in taken))
+    owned = [each.claim.incident_id for each in taken if each.is_for(alert_id)]
+    context.alerts.settle_all([settled(alert_id, incidents)])
     return Expansion(list(dict.fromkeys(owned)))
 
 
-def _selftest(context: Context, stored: StoredAlert) -> Expansion:
+def is_selftest(stored: StoredAlert) -> bool:
+    """Whether it is our own self-test's."""
+    return stored.alert.dialect.rpartition("/")[2] == SELFTEST
+
+
+def selftest(context: Context, stored: StoredAlert) -> Expansion:
+    """Note that the self-test's alert came back."""
     newest = context.selftests.came_back(stored.alert.rule)
     words = "the self-test came back" if newest else "not the newest self-test"
     context.alerts.settle(stored.alert_id, Disposition.IGNORED, words, [])
     return Expansion([])
 
 
-def _owned(context: Context, stored: StoredAlert | None) -> list[str]:
+def owned_again(context: Context, stored: StoredAlert | None, owner: str) -> list[str]:
     """The incidents of a settled alert that nobody heals yet: its expansion was repeated.
 
     Only untouched ones: a healing under way must not be started a second time.
@@ -80,7 +103,7 @@ def _owned(context: Context, stored: StoredAlert | None) -> list[str]:
     for incident_id in stored.incidents:
         incident = context.incidents.get(incident_id)
         untouched = incident.state is IncidentState.RECEIVED
-        if incident.owner == stored.alert_id and untouched:
+        if incident.owner == owner and untouched:
             mine.append(incident_id)
     return mine
 
@@ -95,7 +118,7 @@ def _worth_waiting(context: Context, stored: StoredAlert, problems: list[Problem
     return out and waited < context.timings.wait_ceiling
 
 
-def _put_off(context: Context, stored: StoredAlert, problems: list[Problem]) -> list[Claim]:
+def _put_off(context: Context, stored: StoredAlert, problems: list[Problem]) -> list[Taken]:
     """What cannot be looked up beside what can be.
 
     While there is hope it becomes alerts of its own, which a sweep takes up; else it is a person's.
@@ -110,7 +133,8 @@ def _put_off(context: Context, stored: StoredAlert, problems: list[Problem]) -> 
     return [_give_up(context, stored, subject, str(error)) for subject, error in lost]
 
 
-def _locate(context: Context, stored: StoredAlert) -> tuple[list[Located], list[Problem]]:
+def locate(context: Context, stored: StoredAlert) -> tuple[list[Located], list[Problem]]:
+    """The roots of what an alert names, and what could not be looked up."""
     located: list[Located] = []
     problems: list[Problem] = []
     for subject in stored.alert.subjects:
@@ -124,6 +148,19 @@ def _locate(context: Context, stored: StoredAlert) -> tuple[list[Located], list[
     return located, problems
 
 
+def settled(alert_id: str, incidents: list[str]) -> Settled:
+    """What is written of an alert that was looked up."""
+    if incidents:
+        return Settled(alert_id, Disposition.DISPATCHED, "", incidents)
+    reason = "the platform knows no failure that the alert could mean"
+    return Settled(alert_id, Disposition.NOTHING_FOUND, reason)
+
+
+def is_last(context: Context, stored: StoredAlert, tries: int) -> bool:
+    """Whether it is not worth asking again, after `tries` earlier ones."""
+    return tries + 1 >= _tries_worth(context, stored)
+
+
 def _tries_worth(context: Context, stored: StoredAlert) -> int:
     """A run that is named is there or not; runs in a window of time may become visible late."""
     named = all(s.run_id or s.cluster_id for s in stored.alert.subjects)
@@ -135,7 +172,7 @@ def _tries_worth(context: Context, stored: StoredAlert) -> int:
 _NAMED_TRIES = 3
 
 
-def _too_few(stored: StoredAlert, located: list[Located]) -> bool:
+def too_few(stored: StoredAlert, located: list[Located]) -> bool:
     """Whether the alert counted more failures than the platform shows yet."""
     members = {member.key for item in located for member in item.members}
     expected = sum(subject.expected or 1 for subject in stored.alert.subjects)
@@ -146,34 +183,44 @@ def _too_few(stored: StoredAlert, located: list[Located]) -> bool:
 _PIPELINE = FailureKind.PIPELINE_RUN
 
 
-def _open(context: Context, claim: Claim) -> bool:
-    return not context.incidents.get(claim.incident_id).state.closed
+def take(context: Context, owner: str, alert_id: str, item: Located, trace: str) -> Taken:
+    """Claim a root for `owner`, or join an alert to who has it.
 
-
-def _take(context: Context, stored: StoredAlert, item: Located) -> Claim:
-    alert_id = stored.alert_id
-    now = context.clock.now()
-    wanted = Claim(new_incident_id(now, item.root.root_key), alert_id, item.root)
-    standing = context.claims.take(item.root.root_key, wanted)
-    if _spent(context, standing, item):
-        standing = context.claims.take_over(item.root.root_key, standing, wanted)
-    trace = stored.alert.traceparent if standing.owner == alert_id else ""
+    The owner is the orchestration that will heal it: that of the alert, or of a burst of alerts.
+    """
+    standing, existing = _claimed(context, owner, item)
+    first, trace = (alert_id, trace) if standing.owner == owner else ("", "")
     with signals.about(incident_id=standing.incident_id):
-        incident = _ensure(context, standing, item, trace)
-    if standing.owner != alert_id or alert_id not in incident.alerts:
-        _join(context, standing, alert_id, item)
-    return standing
+        incident = existing or _opened(context, standing, first, item, trace)
+        if standing.owner != owner or alert_id not in incident.alerts:
+            incident = join(context, standing, [(alert_id, item)])
+    return Taken(standing, incident)
 
 
-def _spent(context: Context, standing: Claim, item: Located) -> bool:
-    """Whether the claim's incident is over and does not know this occurrence of its root.
+def _claimed(context: Context, owner: str, item: Located) -> tuple[Claim, Incident | None]:
+    """The claim that stands on a root, and its incident if that is written."""
+    key = item.root.root_key
+    seen = context.claims.last(key)
+    known = find(context, seen.incident_id) if seen is not None else None
+    if seen is not None and known is not None and not known.state.closed:
+        return seen, known
+    wanted = Claim(new_incident_id(context.clock.now(), key), owner, item.root)
+    standing = context.claims.take(key, wanted)
+    if standing is wanted:  # nobody can have written its incident yet
+        return standing, None
+    existing = find(context, standing.incident_id)
+    if existing is None or not _spent(existing, item):
+        return standing, existing
+    standing = context.claims.take_over(key, standing, wanted)
+    return standing, None if standing is wanted else find(context, standing.incident_id)
+
+
+def _spent(incident: Incident, item: Located) -> bool:
+    """Whether a claim's incident is over and does not know this occurrence of its root.
 
     Only the root counts: a job that takes its cluster down each time is one failure, not many.
     """
-    incident = find(context, standing.incident_id)
-    if incident is None or not incident.state.closed:
-        return False
-    return not knows(incident, item.root)
+    return incident.state.closed and not knows(incident, item.root)
 
 
 def knows(incident: Incident, failure: Failure) -> bool:
@@ -182,11 +229,11 @@ def knows(incident: Incident, failure: Failure) -> bool:
     return failure.occurrence in known | {member.occurrence for member in incident.members}
 
 
-def _ensure(context: Context, claim: Claim, item: Located, trace: str) -> Incident:
-    """The claim's incident; written by whoever comes first, its owner or one who joins."""
-    existing = find(context, claim.incident_id)
-    if existing is not None:
-        return existing
+def _opened(context: Context, claim: Claim, alert_id: str, item: Located, trace: str) -> Incident:
+    """The claim's incident, opened; by whoever comes first, its owner or one who joins.
+
+    Without an `alert_id` its owner's own alert is still to join it.
+    """
     now = context.clock.now()
     root = claim.failure
     incident = Incident(
@@ -198,42 +245,54 @@ def _ensure(context: Context, claim: Claim, item: Located, trace: str) -> Incide
         owner=claim.owner,
         members=[m for m in item.members if m.key != root.key],
         aliases=[root.occurrence],
-        alerts=[claim.owner],
+        alerts=[alert_id] if alert_id else [],
         hints=list(item.hints),
         run_id=root.occurrence.partition("/")[0],
         environment=context.environment(root.target),
         traceparent=trace,
     )
-    context.incidents.open(incident)
+    if context.incidents.open(incident):
+        context.audit.begin(incident.incident_id)
     words = f"Opened for {root.label}"
-    details: dict[str, Any] = {"alert_id": claim.owner, "members": [m.label for m in item.members]}
+    details: dict[str, Any] = {"alert_id": alert_id, "members": [m.label for m in item.members]}
     entry = context.entry(Action.OPENED, words, "opened", target=root.key, details=details)
     return context.record(claim.incident_id, [entry])
 
 
-def _join(context: Context, claim: Claim, alert_id: str, item: Located) -> None:
-    words = f"Another alert about this: {', '.join(m.label for m in item.members)}"
-    entry = context.entry(
-        Action.ALERT_JOINED, words, f"joined-{alert_id}", details={"alert_id": alert_id}
-    )
+def join(context: Context, claim: Claim, joining: Sequence[tuple[str, Located]]) -> Incident:
+    """Write down that alerts are about an incident that there is, all of them at once."""
+    entries = [
+        context.entry(
+            Action.ALERT_JOINED,
+            f"Another alert about this: {', '.join(m.label for m in item.members)}",
+            f"joined-{alert_id}",
+            details={"alert_id": alert_id},
+        )
+        for alert_id, item in joining
+    ]
 
     def change(incident: Incident) -> None:
-        if alert_id not in incident.alerts:
-            incident.alerts = [*incident.alerts, alert_id][-_MOST_ALERTS:]
-        known = {m.key for m in incident.members} | {incident.failure.key}
-        new = [m for m in item.members if m.key not in known]
-        incident.members = [*incident.members, *new][:_MOST_MEMBERS]
-        hints = [hint for hint in item.hints if hint not in incident.hints]
-        incident.hints = [*incident.hints, *hints][:_MOST_HINTS]
+        for alert_id, item in joining:
+            _add(incident, alert_id, item)
 
-    context.record(claim.incident_id, [entry], change)
+    return context.record(claim.incident_id, entries, change)
+
+
+def _add(incident: Incident, alert_id: str, item: Located) -> None:
+    if alert_id not in incident.alerts:
+        incident.alerts = [*incident.alerts, alert_id][-_MOST_ALERTS:]
+    known = {m.key for m in incident.members} | {incident.failure.key}
+    new = [m for m in item.members if m.key not in known]
+    incident.members = [*incident.members, *new][:_MOST_MEMBERS]
+    hints = [hint for hint in item.hints if hint not in incident.hints]
+    incident.hints = [*incident.hints, *hints][:_MOST_HINTS]
 
 
 # An incident stays one row, however many alerts a bad night sends about it. The timeline has all.
 _MOST_ALERTS, _MOST_MEMBERS, _MOST_HINTS = 200, 50, 10
 
 
-def _give_up(context: Context, stored: StoredAlert, subject: Subject, why: str) -> Claim:
+def _give_up(context: Context, stored: StoredAlert, subject: Subject, why: str) -> Taken:
     """An incident for a person: what the alert names could not be looked up."""
     resource = subject.pipeline or subject.cluster_id or subject.cluster_name or "unknown"
     failure = Failure(
@@ -243,10 +302,12 @@ def _give_up(context: Context, stored: StoredAlert, subject: Subject, why: str) 
         occurrence=subject.run_id or stored.alert_id,
     )
     hints = (EvidenceLine("platform", "", why), EvidenceLine("alert", "", subject.message))
-    claim = _take(context, stored, Located(failure, (failure,), hints))
-    incident = context.incidents.get(claim.incident_id)
+    located = Located(failure, (failure,), hints)
+    taken = take(context, stored.alert_id, stored.alert_id, located, stored.alert.traceparent)
+    incident = context.incidents.get(taken.claim.incident_id)
     # Nothing is known of it, so nothing may be done about it: it is closed before it is healed.
     if not incident.state.closed:
         words = f"what the alert names could not be looked up: {why}"
         begin_closing(context, incident, IncidentState.ESCALATED, None, words)
-    return claim
+    # As it is now: what is closed here is healed by nobody.
+    return Taken(taken.claim, context.incidents.get(taken.claim.incident_id))

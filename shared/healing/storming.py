@@ -19,13 +19,19 @@ _MOST_MEMBERS = 2_000  # looked at by one sweep
 
 def note_failure(context: Context, incident: Incident, error_type: str) -> None:
     """Count a failure of this kind; declares a storm where there are too many."""
-    if incident.attempts:
+    if incident.attempts or _is_counted(incident, error_type):
         return
     target, storms, terms = incident.failure.target, context.storms, context.policy.storm
     storms.note(target, error_type, incident.incident_id, incident.opened_at)
     members = storms.brewing(terms, target, error_type)
     if members:
         _declare(context, target, error_type, len(members))
+
+
+def _is_counted(incident: Incident, error_type: str) -> bool:
+    """Whether the decision that is planned has counted it already, under the same row."""
+    diagnosis = incident.diagnosis
+    return bool(incident.planned) and diagnosis is not None and diagnosis.error_type == error_type
 
 
 def admit(context: Context, incident: Incident, error_type: str, *, asks: bool) -> Admission:

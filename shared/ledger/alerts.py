@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
 from shared.clock import from_iso, iso
 from shared.decoding import decode
-from shared.errors import LedgerConflict
-from shared.ledger.tables import MAX_BATCH, Entity, Table, chunked, digest, joined
+from shared.errors import LedgerConflict, LedgerMissing
+from shared.ledger.tables import MAX_BATCH, Entity, Table, chunked, digest, guarded_replace, joined
 from shared.models import Alert
 from shared.vocabulary import Disposition
 
-SHARDS = "0123456789abcdef"
+# A partition takes 2,000 rows a second; fewer of them make fuller transactions.
+SHARDS = "0123"
 _PENDING = "p-"
 _AFTER_PENDING = "p."  # the first key after every `p-…`
 _ROWS_EACH = 2
@@ -36,6 +38,24 @@ class StoredAlert(msgspec.Struct, frozen=True):
     disposition: Disposition
     reason: str
     incidents: list[str]
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What became of an alert."""
+
+    alert_id: str
+    disposition: Disposition
+    reason: str = ""
+    incidents: Sequence[str] = ()
+
+    @property
+    def fields(self) -> Entity:
+        """What changes in its row."""
+        return {
+            "disposition": self.disposition.value,
+            "reason": self.reason,
+            "incidents": msgspec.json.encode(list(self.incidents)).decode(),
+        }
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -67,7 +87,7 @@ class Alerts:
         """
         by_shard: dict[str, dict[str, Alert]] = {}
         for alert in alerts:
-            by_shard.setdefault(alert_id(alert)[0], {}).setdefault(alert_id(alert), alert)
+            by_shard.setdefault(shard_of(alert_id(alert)), {}).setdefault(alert_id(alert), alert)
         fresh: set[str] = set()
         for group in by_shard.values():
             fresh |= self._store_shard(list(group.items()), received_at)
@@ -77,7 +97,12 @@ class Alerts:
         """The alert with this id, None if there is none."""
         if not identity:
             return None
-        entity = self._table.get(identity[0], identity)
+        entity = self._table.get(shard_of(identity), identity)
+        return _stored(entity) if entity else None
+
+    def last(self, identity: str) -> StoredAlert | None:
+        """The alert as this process has last seen it; read if it has not."""
+        entity = self._table.last(shard_of(identity), identity)[0]
         return _stored(entity) if entity else None
 
     def pending(self, before: datetime, limit: int = 500) -> Iterator[StoredAlert]:
@@ -100,26 +125,51 @@ class Alerts:
         incidents: Sequence[str] = (),
     ) -> None:
         """Write what became of an alert and take it off the pending ones. May be repeated."""
-        entity = self._table.get(identity[0], identity)
-        if entity is None:
-            return
-        pending = entity.pop("pending", "")
-        etag = entity.pop("etag")
-        entity |= {
-            "disposition": disposition.value,
-            "reason": reason,
-            "incidents": msgspec.json.encode(list(incidents)).decode(),
-        }
-        self._table.replace(entity, etag)
-        if pending:
-            self._table.delete(identity[0], pending)
+        self._settle_one(Settled(identity, disposition, reason, incidents))
+
+    def settle_all(self, settled: Sequence[Settled]) -> None:
+        """As `settle`, many alerts in as few writes as possible."""
+        by_shard: dict[str, list[Settled]] = {}
+        for each in settled:
+            by_shard.setdefault(shard_of(each.alert_id), []).append(each)
+        step = MAX_BATCH // _ROWS_EACH
+        for group in by_shard.values():
+            for start in range(0, len(group), step):
+                self._settle_group(group[start : start + step])
+
+    def _settle_group(self, group: Sequence[Settled]) -> None:
+        operations: list[tuple[Any, ...]] = []
+        for each in group:
+            entity = self._table.last(shard_of(each.alert_id), each.alert_id)[0]
+            operations += _settling(entity, each.fields)
+        try:
+            self._table.transact(operations)
+        except (LedgerConflict, LedgerMissing):  # of one of them: one by one
+            for each in group:
+                self._settle_one(each)
+
+    def _settle_one(self, settled: Settled) -> None:
+        identity, after = settled.alert_id, settled.fields
+        entity = self._table.last(shard_of(identity), identity)[0]
+        try:
+            self._write(_settling(entity, after))
+        except (LedgerConflict, LedgerMissing):  # it has changed, or its pending row is gone
+            entity = self._table.get(shard_of(identity), identity)
+            pending = entity.pop("pending", "") if entity else ""
+            self._write(_settling(entity, after))
+            if pending:
+                self._table.delete(shard_of(identity), pending)
+
+    def _write(self, operations: list[tuple[Any, ...]]) -> None:
+        if operations:
+            self._table.transact(operations)
 
     def look_again(self, identity: str, now: datetime, after: timedelta) -> bool:
         """Make a settled alert pending again if it was received longer than `after` ago.
 
         For alerts that carry no time: the same words later may mean a new failure.
         """
-        entity = self._table.get(identity[0], identity)
+        entity = self._table.get(shard_of(identity), identity)
         if entity is None or entity.get("pending"):
             return False
         if now - from_iso(entity["received_at"]) < after:
@@ -168,6 +218,23 @@ class Alerts:
         return True
 
 
+def shard_of(identity: str) -> str:
+    """The partition of an alert's rows."""
+    return SHARDS[ord(identity[0]) % len(SHARDS)]
+
+
+def _settling(entity: Entity | None, after: Entity) -> list[tuple[Any, ...]]:
+    """The operations that settle an alert as it was last seen; none if there is no such alert."""
+    if entity is None:
+        return []
+    kept = {name: value for name, value in entity.items() if name not in {"etag", "pending"}}
+    operations: list[tuple[Any, ...]] = [guarded_replace(kept | after, entity["etag"])]
+    if entity.get("pending"):
+        gone = {"PartitionKey": entity["PartitionKey"], "RowKey": entity["pending"]}
+        operations.append(("delete", gone))
+    return operations
+
+
 def _batches(group: list[tuple[str, Alert]]) -> Iterator[list[tuple[str, Alert]]]:
     """Groups that one transaction takes: at most 100 rows and 4 MiB, as UTF-16 half of that."""
     batch: list[tuple[str, Alert]] = []
@@ -185,7 +252,7 @@ def _batches(group: list[tuple[str, Alert]]) -> Iterator[list[tuple[str, Alert]]
 
 def _rows(identity: str, alert: Alert, received_at: datetime) -> list[Entity]:
     row: Entity = {
-        "PartitionKey": identity[0],
+        "PartitionKey": shard_of(identity),
         "RowKey": identity,
         "received_at": iso(received_at),
         "disposition": alert.disposition.value,
@@ -200,7 +267,10 @@ def _rows(identity: str, alert: Alert, received_at: datetime) -> list[Entity]:
 
 
 def _pending_row(identity: str, received_at: datetime) -> Entity:
-    return {"PartitionKey": identity[0], "RowKey": f"{_PENDING}{iso(received_at)}-{identity}"}
+    return {
+        "PartitionKey": shard_of(identity),
+        "RowKey": f"{_PENDING}{iso(received_at)}-{identity}",
+    }
 
 
 def _stored(entity: Entity) -> StoredAlert:

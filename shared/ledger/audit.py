@@ -19,7 +19,7 @@ from shared.clock import Clock, iso
 from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerUnavailable
 from shared.ledger.deliveries import DELIVERY_PREFIX
-from shared.ledger.tables import Entity, Table, chunked, joined
+from shared.ledger.tables import Entity, Table, chunked, guarded_replace, joined
 from shared.models import AuditEntry
 from shared.redaction import Redactor
 from shared.telemetry import signals
@@ -62,6 +62,10 @@ class Audit:
         self._clock = clock
         self._key = signing_key.encode()
 
+    def begin(self, incident_id: str) -> None:
+        """Hint that an incident is new: its first entries need not look for a head."""
+        self._table.expect_none(incident_id, _HEAD)
+
     def append(self, incident_id: str, entries: Sequence[AuditEntry]) -> Head:
         """Add entries to an incident's timeline; those whose key is known already are dropped.
 
@@ -70,7 +74,7 @@ class Audit:
         """
         cleaned = [self._clean(entry) for entry in entries]
         for turn in range(_TRIES):
-            entity = self._table.get(incident_id, _HEAD)
+            entity = self._ground(incident_id, fresh=turn > 0)
             head = _head(entity)
             fresh = [entry for entry in cleaned if not entry.key or entry.key not in head.keys]
             if not fresh:
@@ -83,6 +87,12 @@ class Audit:
             _tell(incident_id, fresh)
             return head
         raise LedgerUnavailable("too many writers on one timeline")
+
+    def _ground(self, incident_id: str, *, fresh: bool) -> Entity | None:
+        """The head to go on from: as last seen by this process; if it is old, we are refused."""
+        if fresh:
+            return self._table.get(incident_id, _HEAD)
+        return self._table.last(incident_id, _HEAD)[0]
 
     def timeline(self, incident_id: str) -> list[AuditEntry]:
         """All entries of an incident, oldest first."""
@@ -133,7 +143,7 @@ class Audit:
         if entity is None:
             operations.append(("create", row))
         else:
-            operations.append(_guarded_replace(row, entity["etag"]))
+            operations.append(guarded_replace(row, entity["etag"]))
         self._table.transact(operations)
         return after
 
@@ -178,18 +188,6 @@ def _cut(text: str) -> str:
     if len(text) <= _MAX_SUMMARY:
         return text
     return f"{text[:_MAX_SUMMARY]} [cut, {len(text)} characters in all]"
-
-
-def _guarded_replace(row: Entity, etag: str) -> tuple[object, ...]:
-    from azure.core import MatchConditions
-    from azure.data.tables import UpdateMode
-
-    guard = {
-        "mode": UpdateMode.REPLACE,
-        "etag": etag,
-        "match_condition": MatchConditions.IfNotModified,
-    }
-    return ("update", row, guard)
 
 
 def _head(entity: Entity | None) -> Head:

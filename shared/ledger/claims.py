@@ -41,6 +41,14 @@ class Claims:
             return self.find(key) or claim
         return claim
 
+    def last(self, key: str) -> Claim | None:
+        """The claim on `key` as this process has last seen it; None if it has seen none.
+
+        It may have been taken over or released since, which its incident shows.
+        """
+        entity = self._table.remembered(digest(key), _ROW)
+        return decode(entity["doc"], Claim) if entity else None
+
     def find(self, key: str) -> Claim | None:
         """The claim on `key`, None if nobody has it."""
         entity = self._table.get(digest(key), _ROW)

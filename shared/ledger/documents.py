@@ -10,7 +10,7 @@ import msgspec
 from shared.clock import Clock
 from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerUnavailable
-from shared.ledger.tables import Table, chunked, digest, joined
+from shared.ledger.tables import Entity, Table, chunked, digest, joined
 
 T = TypeVar("T", bound=msgspec.Struct)
 R = TypeVar("R")
@@ -36,13 +36,22 @@ class Documents:
         Raises:
             LedgerUnavailable: storage did not answer, or too many writers were in each other's way.
         """
+        fresh = False
         for turn in range(_TRIES):
-            document, etag = self._read(scope, name, shape)
+            document, etag, old = self._ground(scope, name, shape, fresh=fresh)
+            fresh = True
             before = msgspec.json.encode(document)
-            answer = change(document)
+            try:
+                answer = change(document)
+            except Exception:
+                if not old:
+                    raise
+                continue  # refused for what may no longer be so: read it
             after = msgspec.json.encode(document)
             if after == before:
-                return answer
+                if not old:
+                    return answer
+                continue  # no write would tell whether it is still so: read it
             try:
                 self._write(scope, name, after.decode(), etag)
             except LedgerConflict:
@@ -51,11 +60,15 @@ class Documents:
             return answer
         raise LedgerUnavailable(f"too many writers on {scope}")
 
+    def _ground(self, scope: str, name: str, shape: type[T], *, fresh: bool) -> tuple[T, str, bool]:
+        """What to change, its ETag, and whether it may be old: then the write is refused."""
+        if fresh:
+            return (*self._read(scope, name, shape), False)
+        entity, old = self._table.last(scope, digest(name))
+        return (*_decoded(entity, shape), old)
+
     def _read(self, scope: str, name: str, shape: type[T]) -> tuple[T, str]:
-        entity = self._table.get(scope, digest(name))
-        if entity is None:
-            return shape(), ""
-        return decode(joined(entity), shape), entity["etag"]
+        return _decoded(self._table.get(scope, digest(name)), shape)
 
     def _write(self, scope: str, name: str, text: str, etag: str) -> None:
         keys = {"PartitionKey": scope, "RowKey": digest(name), "name": name[:1000]}
@@ -64,3 +77,9 @@ class Documents:
             self._table.replace(row, etag)
         else:
             self._table.insert(row)
+
+
+def _decoded(entity: Entity | None, shape: type[T]) -> tuple[T, str]:
+    if entity is None:
+        return shape(), ""
+    return decode(joined(entity), shape), entity["etag"]

@@ -56,7 +56,7 @@ class Incidents:
         # The index first: an index row without an incident is harmless, the reverse is not found.
         self._table.put({"PartitionKey": _OPEN, "RowKey": incident.incident_id})
         try:
-            self._table.insert(_entity(incident))
+            self._table.insert(entity_of(incident))
         except LedgerConflict:
             return False
         return True
@@ -77,12 +77,17 @@ class Incidents:
             LedgerUnavailable: storage did not answer, or too many writers were in each other's way.
         """
         for turn in range(_TRIES):
-            incident, etag = self._read(incident_id)
+            incident, etag, old = self._ground(incident_id, fresh=turn > 0)
             before = fact_of(incident)
-            change(incident)
+            try:
+                change(incident)
+            except Exception:
+                if not old:
+                    raise
+                continue  # refused for what may no longer be so: read it
             incident.updated_at = self._clock.now()
             try:
-                self._table.replace(_entity(incident), etag)
+                self._table.replace(entity_of(incident), etag)
             except LedgerConflict:
                 self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
                 continue
@@ -110,12 +115,20 @@ class Incidents:
         """Index a closed incident as if it closed now; writes what is there already once more."""
         self._index(incident, None)
 
+    def _ground(self, incident_id: str, *, fresh: bool) -> tuple[Incident, str, bool]:
+        """What to change, its ETag, and whether it may be old: then the write is refused."""
+        keys = row_of(incident_id)
+        entity, old = self._table.last(*keys) if keys and not fresh else (None, False)
+        if entity is None:
+            return (*self._read(incident_id), False)
+        return (*_taken(entity), old)
+
     def _read(self, incident_id: str) -> tuple[Incident, str]:
         keys = row_of(incident_id)
         entity = self._table.get(*keys) if keys else None
         if entity is None:
             raise LedgerMissing(f"no incident {incident_id}")
-        return decode(joined(entity), Incident), entity["etag"]
+        return _taken(entity)
 
     def opened(self) -> Iterator[str]:
         """Ids of the incidents that are not closed, oldest first."""
@@ -160,7 +173,16 @@ class Incidents:
                 self._table.delete(row["PartitionKey"], row["RowKey"])
 
 
-def _entity(incident: Incident) -> Entity:
+def _taken(entity: Entity) -> tuple[Incident, str]:
+    return decode(joined(entity), Incident), entity["etag"]
+
+
+def entity_of(incident: Incident) -> Entity:
+    """The row of an incident.
+
+    Raises:
+        ValueError: its id is not one of ours.
+    """
     keys = row_of(incident.incident_id)
     if keys is None:
         raise ValueError(f"not an incident id: {incident.incident_id}")

@@ -69,7 +69,7 @@ class Locks:
 
     def _take_once(self, target: str, holder: str, seconds: float) -> str | None:
         """Empty if taken, the other's name if it is not free, None if it changed under us."""
-        entity = self._table.get(_PARTITION, digest(target))
+        entity = self._ground(target, holder)
         row = self._row(target, holder, seconds)
         other = self._holder(entity) if entity else ""
         if other and other != holder:
@@ -82,6 +82,12 @@ class Locks:
         except LedgerConflict:
             return None
         return ""
+
+    def _ground(self, target: str, holder: str) -> Entity | None:
+        """The lease to overtake: as last seen, unless somebody else had it, who may be gone."""
+        entity, old = self._table.last(_PARTITION, digest(target))
+        other = entity is not None and entity["holder"] != holder
+        return self._table.get(_PARTITION, digest(target)) if old and other else entity
 
     def _row(self, target: str, holder: str, seconds: float) -> Entity:
         until = self._clock.now() + timedelta(seconds=seconds)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.clock import Clock
 from shared.errors import LedgerConflict, LedgerUnavailable
-from shared.ledger.tables import Entity, Table, digest
+from shared.ledger.tables import Entity, Table, digest, guarded_replace
 
 _SUM = "sum"
 _TRIES = 60
@@ -44,12 +44,17 @@ class Spend:
         """
         day, micros = _day(self._clock.now()), round(usd * _MICROS)
         for turn in range(_TRIES):
-            if self._table.get(day, digest(key)) is not None:
+            # At first as this process has last seen it: if the sum is old, or the attempt has its
+            # row already, the transaction is refused.
+            sure = turn > 0
+            if sure and self._table.get(day, digest(key)) is not None:
                 return True
-            total = self._table.get(day, _SUM)
+            total = self._table.get(day, _SUM) if sure else self._table.last(day, _SUM)[0]
             after = micros + (int(total["micros"]) if total else 0)
             if ceiling is not None and after > round(ceiling * _MICROS):
-                return False
+                if sure:
+                    return False
+                continue
             try:
                 self._write(day, key, micros, total, after)
             except LedgerConflict:
@@ -76,7 +81,7 @@ class Spend:
             after = int(total["micros"]) - int(row["micros"])
             try:
                 self._table.transact(
-                    [_update(_sum_row(day, after), total["etag"]), ("delete", _keys(row))]
+                    [guarded_replace(_sum_row(day, after), total["etag"]), ("delete", _keys(row))]
                 )
             except LedgerConflict:
                 self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
@@ -87,7 +92,7 @@ class Spend:
     def _write(self, day: str, key: str, micros: int, total: Entity | None, after: int) -> None:
         row = {"PartitionKey": day, "RowKey": digest(key), "key": key[:1000], "micros": micros}
         sum_row = _sum_row(day, after)
-        first = ("create", sum_row) if total is None else _update(sum_row, total["etag"])
+        first = ("create", sum_row) if total is None else guarded_replace(sum_row, total["etag"])
         self._table.transact([first, ("create", row)])
 
 
@@ -101,18 +106,3 @@ def _sum_row(day: str, micros: int) -> Entity:
 
 def _keys(row: Entity) -> Entity:
     return {"PartitionKey": row["PartitionKey"], "RowKey": row["RowKey"]}
-
-
-def _update(row: Entity, etag: str) -> tuple[str, Entity, Entity]:
-    from azure.core import MatchConditions
-    from azure.data.tables import UpdateMode
-
-    return (
-        "update",
-        row,
-        {
-            "mode": UpdateMode.REPLACE,
-            "etag": etag,
-            "match_condition": MatchConditions.IfNotModified,
-        },
-    )

@@ -1,9 +1,9 @@
-"""One thin layer over azure-data-tables: keys, errors and the few calls that the ledger makes."""
+"""One thin layer over Table Storage: keys, errors and the few calls that the ledger makes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.errors import (
@@ -13,16 +13,19 @@ from shared.errors import (
     LedgerRefused,
     LedgerUnavailable,
 )
+from shared.ledger.last_seen import LastSeen
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.data.tables import TableClient, TableServiceClient
 
 T = TypeVar("T")
+Hook = Callable[[bytes], None]
 Entity = dict[str, Any]
 # Clauses of a filter that all must hold, and the values that they name as `@name`.
 Condition = tuple[Sequence[str], Entity]
 
+_CONNECTIONS = 64  # kept open; azure-core's own ten are closed and opened again under load
 MAX_BATCH = 100  # entities in one transaction, all of one partition
 # A string property holds 64 KiB of UTF-16, so 32 Ki characters.
 # https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
@@ -76,6 +79,7 @@ class Table:
 
     def __init__(self, client: TableClient) -> None:
         self._client = client
+        self._seen = LastSeen()
 
     def insert(self, entity: Entity) -> None:
         """Add a row.
@@ -83,54 +87,67 @@ class Table:
         Raises:
             LedgerConflict: the row exists; after a lost answer it may be one's own, so compare.
         """
-        _call(lambda: self._client.create_entity(entity))
+        self._write(entity, lambda: self._client.create_entity(entity))
 
     def get(self, partition: str, row: str) -> Entity | None:
         """The row, None if there is none; its ETag is under `etag`."""
         try:
             found = _call(lambda: self._client.get_entity(partition, row))
         except LedgerMissing:
+            self._seen.note(partition, row, None)
             return None
-        return {**found, "etag": found.metadata["etag"]}
+        entity = {**found, "etag": found.metadata["etag"]}
+        self._seen.note(partition, row, entity, entity["etag"])
+        return entity
+
+    def last(self, partition: str, row: str) -> tuple[Entity | None, bool]:
+        """The row as a ground for a guarded write, and whether it may be old.
+
+        An old one was seen by this process before; nothing is asked of the storage then.
+        """
+        known, entity = self._seen.recall(partition, row)
+        return (entity, True) if known else (self.get(partition, row), False)
+
+    def remembered(self, partition: str, row: str) -> Entity | None:
+        """The row if this process has seen it, as it was then; nothing is asked of the storage."""
+        return self._seen.recall(partition, row)[1]
+
+    def expect_none(self, partition: str, row: str) -> None:
+        """Take it that there is no such row, for `last`; a guarded write tells if there is one."""
+        self._seen.note(partition, row, None)
 
     def put(self, entity: Entity) -> None:
         """Write a row whatever is there."""
         from azure.data.tables import UpdateMode
 
-        _call(lambda: self._client.upsert_entity(entity, mode=UpdateMode.REPLACE))
+        self._write(entity, lambda: self._client.upsert_entity(entity, mode=UpdateMode.REPLACE))
 
     def replace(self, entity: Entity, etag: str) -> str:
         """Write a row that must not have changed since it was read; its new ETag.
 
         Raises:
-            LedgerConflict: it has changed, or is gone.
+            LedgerConflict: it has changed.
+            LedgerMissing: it is gone.
         """
-        from azure.core import MatchConditions
-        from azure.data.tables import UpdateMode
-
-        fields = {key: value for key, value in entity.items() if key != "etag"}
-        written = _call(
-            lambda: self._client.update_entity(
-                fields,
-                mode=UpdateMode.REPLACE,
-                etag=etag,
-                match_condition=MatchConditions.IfNotModified,
-            )
+        _, fields, guard = guarded_replace(
+            {key: value for key, value in entity.items() if key != "etag"}, etag
         )
-        return str(written["etag"])
+        return self._write(fields, lambda: self._client.update_entity(fields, **guard))
 
     def delete(self, partition: str, row: str) -> None:
         """Remove a row; no error if there is none."""
+        self._seen.forget(partition, row)
         _call(lambda: self._client.delete_entity(partition, row))
 
     def delete_if(self, partition: str, row: str, etag: str) -> None:
-        """Remove a row that must not have changed since it was read.
+        """Remove a row that must not have changed since it was read; no error if there is none.
 
         Raises:
             LedgerConflict: it has changed.
         """
         from azure.core import MatchConditions
 
+        self._seen.forget(partition, row)
         _call(
             lambda: self._client.delete_entity(
                 partition, row, etag=etag, match_condition=MatchConditions.IfNotModified
@@ -144,7 +161,22 @@ class Table:
             LedgerConflict: one of them conflicts; nothing was written.
             LedgerMissing: a row that one of them changes or deletes is gone; nothing was written.
         """
-        _call(lambda: self._client.submit_transaction(operations))
+        for operation in operations:
+            self._seen.forget(operation[1]["PartitionKey"], operation[1]["RowKey"])
+        answers = _call(lambda: self._client.submit_transaction(operations))
+        for operation, answer in zip(operations, answers, strict=True):
+            if operation[0] == "create" or "replace" in str(operation[2:]).lower():
+                self._note(operation[1], answer)
+
+    def _write(self, entity: Entity, write: Callable[[], Mapping[str, Any]]) -> str:
+        """A write; until it has succeeded nothing is known of its row. Its new ETag."""
+        self._seen.forget(entity["PartitionKey"], entity["RowKey"])
+        return self._note(entity, _call(write))
+
+    def _note(self, entity: Entity, answer: Mapping[str, Any]) -> str:
+        etag = str(answer.get("etag") or "")
+        self._seen.note(entity["PartitionKey"], entity["RowKey"], entity, etag)
+        return etag
 
     def range(
         self,
@@ -185,50 +217,59 @@ class Table:
             yield {**row, "etag": row.metadata["etag"]}
 
 
+def guarded_replace(row: Entity, etag: str) -> tuple[str, Entity, Entity]:
+    """The operation of a transaction that replaces a row, if it has not changed since."""
+    from azure.core import MatchConditions
+    from azure.data.tables import UpdateMode
+
+    guard = {
+        "mode": UpdateMode.REPLACE,
+        "etag": etag,
+        "match_condition": MatchConditions.IfNotModified,
+    }
+    return ("update", row, guard)
+
+
 def _call(call: Callable[[], T]) -> T:
     from azure.core import exceptions as az
-    from azure.data.tables import TableTransactionError
 
     try:
         return call()
-    except (az.ResourceExistsError, az.ResourceModifiedError) as error:
-        raise LedgerConflict(_short(error)) from None
-    except az.ResourceNotFoundError as error:
-        raise LedgerMissing(_short(error)) from None
-    except TableTransactionError as error:
-        raise _transaction_error(error) from None
     except az.HttpResponseError as error:
-        raise _answered(error) from None
+        raise _refusal(error) from None
     except (az.AzureError, OSError) as error:  # an answer cut in two comes as the latter
         raise LedgerUnavailable(type(error).__name__) from None
 
 
 _CONFLICTS = frozenset({409, 412})
 _GONE = 404
-
-
-def _transaction_error(error: Any) -> LedgerError:  # noqa: ANN401 - lazy type
-    if error.status_code in _CONFLICTS:
-        return LedgerConflict(_short(error))
-    # A row that is gone is like a row that was changed; a table that is missing is our trouble.
-    if error.status_code == _GONE and error.error_code != "TableNotFound":
-        return LedgerMissing(_short(error))
-    return _answered(error)
-
-
 # Never cured by trying again: malformed or too large. (403 and 429 may be.)
 _PERMANENT = frozenset({400, 413})
 
 
-def _answered(error: Any) -> LedgerError:  # noqa: ANN401 - lazy type
-    if error.status_code in _PERMANENT:
-        return LedgerRefused(_short(error))
-    return LedgerUnavailable(_short(error))
+def _refusal(error: Any) -> LedgerError:  # noqa: ANN401 - lazy type
+    """The error that an answer stands for."""
+    code = str(getattr(error, "error_code", "") or error.reason or "storage error")
+    code, status = code.rpartition(".")[2], error.status_code  # an enumeration's member, or text
+    words = f"{code} ({status})"
+    if status in _CONFLICTS:
+        return LedgerConflict(words)
+    # A row that is gone is like a row that was changed; a table that is missing is our trouble.
+    if status == _GONE and code.casefold().replace("_", "") != "tablenotfound":
+        return LedgerMissing(words)
+    return LedgerRefused(words) if status in _PERMANENT else LedgerUnavailable(words)
 
 
-def _short(error: Any) -> str:  # noqa: ANN401 - lazy type
-    code = getattr(error, "error_code", None) or getattr(error, "reason", None) or "storage error"
-    return f"{code} ({getattr(error, 'status_code', 0)})"
+def _transport() -> Any:  # noqa: ANN401 - lazy type
+    """As many connections as there are threads; else they are closed and opened again."""
+    import requests
+    from azure.core.pipeline.transport import RequestsTransport
+    from requests.adapters import HTTPAdapter
+
+    session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    return RequestsTransport(session=session, session_owner=True)
 
 
 class Storage:
@@ -240,7 +281,10 @@ class Storage:
         connection: str = "",
         account_url: str = "",
         credential: TokenCredential | None = None,
+        hook: Hook | None = None,
     ) -> None:
+        """`hook` is told the body of every answer that carries rows."""
+        self._hook = hook
         self._prefix = prefix
         self._connection = connection
         self._account_url = account_url
@@ -273,7 +317,10 @@ class Storage:
             "read_timeout": 4,
             "retry_total": 2,
             "retry_backoff_factor": 0.3,
+            "transport": _transport(),
         }
+        if (hook := self._hook) is not None:
+            options["raw_response_hook"] = lambda found: hook(found.http_response.content)
         if self._connection:
             return TableServiceClient.from_connection_string(self._connection, **options)
         return TableServiceClient(self._account_url, credential=self._credential, **options)

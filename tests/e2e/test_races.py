@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from shared.composition import Composition
 from shared.healing.closing import begin_closing
@@ -213,3 +215,40 @@ def test_one_alert_too_large_to_store_harms_nobody_else(world: World) -> None:
     assert answer.status_code == 202
     failures.append(failures[0] | {"run_id": "101"})
     assert world.post("/api/alerts", {"failures": failures}).status_code == 400
+
+
+def test_many_alerts_at_once_about_a_few_failures(start_host: StartHost) -> None:
+    host = start_host()
+    world = host.world
+    pipelines = [world.pipeline() for _ in range(3)]
+    runs = [(pipeline, world.failed_run(pipeline)) for pipeline in pipelines]
+    bodies = [world.alert_on(runs[number % 3]) for number in range(45)]
+    with ThreadPoolExecutor(45) as senders:
+        ids = list(senders.map(lambda body: world.send("/azure-monitor", body), bodies))
+
+    incidents = [world.incident_of(alert_id) for alert_id in ids]
+
+    by_pipeline = {i["failure"]["resource"]: i for i in incidents}
+    assert len({i["incident_id"] for i in incidents}) == len(by_pipeline) == 3
+    assert {i["state"] for i in incidents} == {"healed"}
+    assert [len(world.reruns(pipeline)) for pipeline in pipelines] == [1] * 3
+    for incident in by_pipeline.values():
+        assert incident["audit"]["whole"]
+        assert actions(incident).count("Alert Joined") == 14
+
+
+def test_what_a_burst_does_not_find_is_looked_up_again(start_host: StartHost) -> None:
+    world = start_host().world
+    pipeline = world.pipeline()
+    known, unknown = (pipeline, world.failed_run(pipeline)), ("nowhere", str(uuid.uuid4()))
+    bodies = [world.alert_on(run) for run in (known, unknown) * 8]
+    with ThreadPoolExecutor(16) as senders:
+        ids = list(senders.map(lambda body: world.send("/azure-monitor", body), bodies))
+
+    def settled() -> list[str]:
+        found = [world.get(f"/api/alerts/{alert_id}").json()["disposition"] for alert_id in ids]
+        return [] if "accepted" in found else found
+
+    assert world.until(settled) == ["dispatched", "nothing_found"] * 8
+    assert world.incident_of(ids[0])["state"] == "healed"
+    assert len(world.reruns(pipeline)) == 1

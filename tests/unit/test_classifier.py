@@ -438,7 +438,7 @@ def test_no_memory_to_match_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     matcher = Matcher(["timed out"])
     assert matcher.hits("it timed out") == [0]
     assert matcher.hits("it did not") == []
-    monkeypatch.setattr(matcher, "_set", Exhausted())
+    monkeypatch.setattr(matcher, "_filter", Exhausted())
     with pytest.raises(ConfigurationError, match="out of memory"):
         matcher.hits("it timed out")
 

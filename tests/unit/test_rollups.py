@@ -17,7 +17,7 @@ from shared.healing.context import Context
 from shared.ledger import tables
 from shared.ledger.audit import Audit
 from shared.ledger.closed import Closed
-from shared.ledger.incidents import Incidents, _entity, new_incident_id
+from shared.ledger.incidents import Incidents, entity_of, new_incident_id
 from shared.ledger.locks import Locks
 from shared.ledger.rollups import Rollups
 from shared.ledger.search import Wanted
@@ -278,7 +278,7 @@ def test_a_recovery_cut_off_before_its_index_is_made_up_for(account: Account) ->
     account.sweep()
     before = account.incidents.get(identity)
     before.recovered_at, before.recovered_by = NOW + 30 * MINUTE, "by_hand"
-    account.incidents._table.put(_entity(before))  # the fact was not written
+    account.incidents._table.put(entity_of(before))  # the fact was not written
     assert account.sweep() == 0
     follow_up(account.context)
     assert account.sweep() == 1

@@ -1,0 +1,203 @@
+"""Writes that go on from what this process has last seen: two processes stay as safe as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from devstack.processes import azurite, azurite_connection, free_port
+from shared.errors import LedgerConflict, LedgerMissing, LedgerRefused
+from shared.ledger import tables
+from shared.ledger.alerts import Alerts, Settled
+from shared.ledger.audit import Audit
+from shared.ledger.documents import Documents
+from shared.ledger.last_seen import LastSeen
+from shared.ledger.locks import Locks
+from shared.ledger.spend import Spend
+from shared.ledger.tables import Storage, Table
+from shared.models import Alert, AuditEntry
+from shared.redaction import Redactor
+from shared.vocabulary import Condition, Disposition
+
+NOW = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.moment = NOW
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def sleep(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+class Tally(msgspec.Struct):
+    """A document to change."""
+
+    names: list[str] = []
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    ports = (free_port(0), free_port(0), free_port(0))
+    service = azurite(tmp_path_factory.mktemp("azurite"), *ports)
+    service.start()
+    yield azurite_connection(*ports)
+    service.stop()
+
+
+@pytest.fixture
+def processes(connection: str) -> tuple[Storage, Storage]:
+    """Two processes on one ledger: each remembers only what it has seen itself."""
+    prefix = f"w{uuid4().hex[:10]}"
+    Storage(prefix, connection).create()
+    return Storage(prefix, connection), Storage(prefix, connection)
+
+
+@pytest.fixture
+def state(processes: tuple[Storage, Storage]) -> tuple[Table, Table]:
+    one, two = processes
+    return one.table(tables.STATE), two.table(tables.STATE)
+
+
+def alert(name: str) -> Alert:
+    return Alert(f"w:{name}", "unit", name, Condition.FIRED)
+
+
+# Rows as the SDK sees them
+
+
+def test_a_transaction_is_all_or_nothing(state: tuple[Table, Table]) -> None:
+    table, _ = state
+    table.insert({"PartitionKey": "p", "RowKey": "there"})
+    rows = [{"PartitionKey": "p", "RowKey": name} for name in ("new", "there")]
+    with pytest.raises(LedgerConflict):
+        table.transact([("create", row) for row in rows])
+    assert table.get("p", "new") is None
+    with pytest.raises(LedgerMissing):
+        table.transact([("create", rows[0]), ("delete", {"PartitionKey": "p", "RowKey": "gone"})])
+    assert table.get("p", "new") is None
+    table.transact([("create", rows[0]), ("upsert", rows[1] | {"more": "text"})])
+    assert (table.get("p", "there") or {})["more"] == "text"
+
+
+def test_what_storage_refuses_is_told_as_refused(state: tuple[Table, Table]) -> None:
+    with pytest.raises(LedgerRefused):
+        state[0].insert({"PartitionKey": "p", "RowKey": "large", "text": "x" * 70_000})
+
+
+# Two processes
+
+
+def test_a_change_on_old_ground_is_made_on_what_stands(state: tuple[Table, Table]) -> None:
+    one, two = (Documents(table, Clock()) for table in state)
+    for number, documents in enumerate((one, one, two, one, two)):
+        documents.change("s", "tally", Tally, lambda t, n=number: t.names.append(str(n)))  # type: ignore[misc]
+    assert one.read("s", "tally", Tally).names == ["0", "1", "2", "3", "4"]
+
+
+def test_an_answer_without_a_change_is_of_what_stands(state: tuple[Table, Table]) -> None:
+    one, two = (Documents(table, Clock()) for table in state)
+    one.read("s", "tally", Tally)  # there is none, as far as this process knows
+    two.change("s", "tally", Tally, lambda t: t.names.append("taken"))
+    assert one.change("s", "tally", Tally, lambda t: list(t.names)) == ["taken"]
+
+
+def test_nothing_is_refused_on_old_ground(state: tuple[Table, Table]) -> None:
+    ours, theirs = (Documents(table, Clock()) for table in state)
+    ours.change("tally", "turn", Tally, lambda tally: tally.names.append("ours"))
+    theirs.change("tally", "turn", Tally, lambda tally: tally.names.append("theirs"))
+
+    def only_after_theirs(tally: Tally) -> str:
+        if "theirs" not in tally.names:
+            raise ValueError("not our turn")
+        return "done"
+
+    assert ours.change("tally", "turn", Tally, only_after_theirs) == "done"
+
+
+def test_the_ceiling_of_the_day_holds_on_an_old_sum(processes: tuple[Storage, Storage]) -> None:
+    one, two = (Spend(each.table(tables.SPEND), Clock()) for each in processes)
+    assert one.reserve("a/1", 4.0, 10.0)
+    assert two.reserve("b/1", 4.0, 10.0)
+    assert not one.reserve("c/1", 4.0, 10.0)
+    assert one.reserve("a/1", 4.0, 10.0)  # again, and counted once
+    assert two.reserve("a/1", 4.0, 10.0)
+    assert one.spent(NOW) == 8.0
+    two.release("b/1")
+    assert one.reserve("c/1", 4.0, 10.0)
+    assert two.spent(NOW) == 8.0
+
+
+def test_a_lease_taken_by_the_other_process_is_respected(state: tuple[Table, Table]) -> None:
+    clock = Clock()
+    one, two = (Locks(table, clock) for table in state)
+    assert one.holder("t") == ""
+    assert two.acquire(["t"], "two", 60) == ""
+    assert one.acquire(["t"], "one", 60) == "two"
+    two.release(["t"], "two")
+    assert one.acquire(["t"], "one", 60) == ""
+    assert two.acquire(["t"], "two", 60) == "one"
+    clock.sleep(61)
+    assert two.acquire(["t"], "two", 60) == ""
+    assert one.acquire(["t"], "one", 60) == "two"
+
+
+def test_the_chain_stays_whole_when_two_processes_write(processes: tuple[Storage, Storage]) -> None:
+    clock = Clock()
+    one, two = (
+        Audit(each.table(tables.AUDIT), Redactor(), clock, "signing-key") for each in processes
+    )
+    for number in range(10):
+        writer = (one, two, two)[number % 3]
+        writer.append("i", [AuditEntry(NOW, "a", "Decided", f"{number}", key=f"k{number}")])
+    two.append("i", [AuditEntry(NOW, "a", "Decided", "again", key="k0")])
+    assert [entry.summary for entry in one.timeline("i")] == [str(n) for n in range(10)]
+    assert one.verify("i").whole
+
+
+def test_a_timeline_that_is_taken_for_new_goes_on_where_it_stands(
+    processes: tuple[Storage, Storage],
+) -> None:
+    one, two = (Audit(each.table(tables.AUDIT), Redactor(), Clock()) for each in processes)
+    one.append("i", [AuditEntry(NOW, "a", "Opened", "first", key="opened")])
+    two.begin("i")
+    head = two.append("i", [AuditEntry(NOW, "a", "Opened", "again", key="opened")])
+    assert head.count == 1
+    assert one.verify("i").whole
+
+
+# Settling
+
+
+def test_many_alerts_are_settled_at_once(processes: tuple[Storage, Storage]) -> None:
+    one, two = (Alerts(each.table(tables.ALERTS)) for each in processes)
+    ids = [receipt.alert_id for receipt in one.store([alert(str(n)) for n in range(60)], NOW)]
+    two.settle(ids[3], Disposition.DISPATCHED, "", ["other"])  # by somebody else meanwhile
+    one.settle_all([Settled(name, Disposition.DISPATCHED, "", [f"i-{name}"]) for name in ids])
+    found = [one.get(name) for name in ids]
+    assert {(f.disposition, tuple(f.incidents)) for f in found if f} == {
+        (Disposition.DISPATCHED, (f"i-{name}",)) for name in ids
+    }
+    assert list(one.pending(NOW + timedelta(days=1))) == []
+    one.settle_all([Settled(name, Disposition.DISPATCHED, "", []) for name in [*ids[:2], "0" * 32]])
+
+
+def test_little_is_remembered() -> None:
+    seen = LastSeen(most=2)
+    for name in "abc":
+        seen.note("p", name, {"RowKey": name}, "etag")
+    assert seen.recall("p", "a") == (False, None)
+    assert seen.recall("p", "c") == (True, {"RowKey": "c", "etag": "etag"})
+    seen.note("p", "d", {"RowKey": "d"})  # of no use without its ETag
+    assert seen.recall("p", "d") == (False, None)
+    seen.forget("p", "c")
+    assert seen.recall("p", "c") == (False, None)
