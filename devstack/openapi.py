@@ -42,6 +42,8 @@ _ANSWERS: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
         f"POST {route}": ((202,), (_JSON,))
         for route in (
             "api/incidents/{incident_id}/approval",
+            "api/findings/{finding_id}/approval",
+            "api/findings/{finding_id}/reversal",
             "api/messages/test",
             "api/selftest",
             "api/deliveries",
@@ -133,16 +135,19 @@ def _sections() -> dict[tuple[str, str], str]:
 
 def _bodies() -> tuple[dict[str, Json], dict[str, Json]]:
     """The schemas of the models, and for each operation with a body its content."""
-    from functions.approvals import _AnswerBody, _PauseBody
+    from functions.approvals import AnswerBody, _PauseBody
     from functions.delivery_api import _Why
     from functions.findings import _SilenceBody
+    from functions.proposals import _ReversalBody
     from shared.delivery.builder.spec import Specification
     from shared.delivery.plan import Body
     from shared.intake.own import OwnAlert
 
     models = {
         "POST api/alerts": (OwnAlert, (_JSON,)),
-        "POST api/incidents/{incident_id}/approval": (_AnswerBody, (_JSON,)),
+        "POST api/incidents/{incident_id}/approval": (AnswerBody, (_JSON,)),
+        "POST api/findings/{finding_id}/approval": (AnswerBody, (_JSON,)),
+        "POST api/findings/{finding_id}/reversal": (_ReversalBody, (_JSON,)),
         "POST api/pause": (_PauseBody, (_JSON,)),
         "POST api/findings/{finding_id}/silence": (_SilenceBody, (_JSON,)),
         "POST api/deliveries": (Body, (_JSON,)),

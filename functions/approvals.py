@@ -32,7 +32,9 @@ _MOST_HISTORY = 20
 _MOST_MINUTES = 60 * 24 * 31
 
 
-class _AnswerBody(msgspec.Struct, forbid_unknown_fields=True):
+class AnswerBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What somebody says to a question: that of an incident or of a finding."""
+
     question_id: str
     approve: bool
     note: str = ""
@@ -55,7 +57,7 @@ async def answer_question(
     if isinstance(known, func.HttpResponse):
         return known
     try:
-        body = decoded(req, _AnswerBody)
+        body = decoded(req, AnswerBody)
         note = _text("note", body.note)
     except InputError as error:
         return malformed(error)

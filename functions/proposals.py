@@ -11,6 +11,7 @@ import azure.durable_functions as df
 import azure.functions as func
 import msgspec
 
+from functions.approvals import AnswerBody
 from functions.findings import identity_of, text_of
 from functions.http import answer, caller, decoded, malformed, problem, unavailable
 from shared.auth import Caller
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
 
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.proposals")
-
-
-class _AnswerBody(msgspec.Struct, forbid_unknown_fields=True):
-    question_id: str
-    approve: bool
-    note: str = ""
 
 
 class _ReversalBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -117,7 +112,7 @@ def _worked_out(req: func.HttpRequest) -> func.HttpResponse:
 def _answered(req: func.HttpRequest, known: Caller) -> func.HttpResponse:
     from shared.healing.approvals import Answer
 
-    body = decoded(req, _AnswerBody)
+    body = decoded(req, AnswerBody)
     note = text_of("note", body.note) if body.note else ""
     given = Answer(body.question_id, body.approve, known.name, current().redactor.text(note))
     finding = current().proposals.answer(identity_of(req), given)
