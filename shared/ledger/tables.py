@@ -320,7 +320,7 @@ class Storage:
             "transport": _transport(),
         }
         if (hook := self._hook) is not None:
-            options["raw_response_hook"] = lambda found: hook(found.http_response.content)
+            options["raw_response_hook"] = lambda found: hook(found.http_response.read())
         if self._connection:
             return TableServiceClient.from_connection_string(self._connection, **options)
         return TableServiceClient(self._account_url, credential=self._credential, **options)
