@@ -64,7 +64,14 @@ def run(options: Options) -> Measured:
         Figure("processor time of the host, at once", each * 1000, "ms"),
     ]
     compared = [
-        Figure(f"{f.name}, beside the first", f.value, f.unit, first[f.name].value, "first", _HALF)
+        Figure(
+            f"{f.name}, beside the first",
+            f.value,
+            f.unit,
+            first[f.name].value,
+            "first",
+            _HALF if f.unit else None,
+        )
         for f in figures
         if f.name in first
     ]
