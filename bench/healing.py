@@ -64,7 +64,14 @@ def run(options: Options) -> Measured:
         Figure("processor time of the host, at once", each * 1000, "ms"),
     ]
     compared = [
-        Figure(f"{f.name}, beside the first", _of(f), "", _of(first[f.name]), "first", _HALF)
+        Figure(
+            f"{f.name}, beside the first",
+            f.value,
+            f.unit,
+            first[f.name].value,
+            "first",
+            _HALF if f.unit else None,
+        )
         for f in figures
         if f.name in first
     ]
@@ -76,15 +83,11 @@ def run(options: Options) -> Measured:
                 "rerun. The catalog's backoff is set to nothing, its other times are as shipped"
             ),
             (
-                "a time beside the first: both as multiples of the durable activity call that was "
-                "measured in the same run (bench/history/healing.json)"
+                "the first figures are those of bench/history/healing.json; they are to be "
+                "measured on the same machine"
             ),
         ],
     )
-
-
-def _of(figure: Figure) -> float:
-    return figure.ratio if figure.ratio is not None else figure.value
 
 
 def _overhead(name: str, percent: int, times: list[float], reference: list[float]) -> Figure:

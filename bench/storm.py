@@ -19,6 +19,7 @@ _FAILURES = 50
 _PREFIX = "lakemend"
 _PATIENCE = 90.0  # seconds until the incidents of the first night have to be there
 _NONE = Target(Aim.AT_MOST, 0)
+_SMALL = Target(Aim.AT_MOST, 512)
 _QUICK = Target(Aim.AT_MOST, 250)
 
 
@@ -44,8 +45,10 @@ def run(options: Options) -> Measured:
         ),
         *_answers(f"{count:,} alerts of {count:,} failures", second),
         Figure("alerts lost", 2 * count + 1 - stored, "", target=_NONE),
-        Figure("memory of the host after the first", after_first, "MiB", before, "before"),
-        Figure("memory of the host after the second", after_second, "MiB", before, "before"),
+        Figure("memory of the host after the first", after_first, "MiB", before, "before", _SMALL),
+        Figure(
+            "memory of the host after the second", after_second, "MiB", before, "before", _SMALL
+        ),
     ]
     notes = [
         f"{CLIENTS} clients; every alert is stored before it is answered, its healing starts later",

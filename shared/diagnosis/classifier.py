@@ -74,6 +74,7 @@ class Classifier:
         self._catalog = catalog
         self._rules = catalog.rules
         self._codes = CodeTable(catalog.rules)
+        self._first = {rule.id: _first_remedy(catalog, rule) for rule in catalog.rules}
         self._kinds = {kind: i for i, r in enumerate(catalog.rules) for kind in r.kinds}
         self._atoms: dict[str, int] = {}
         self._clauses = [self._clause(i, p) for i, r in enumerate(self._rules) for p in r.patterns]
@@ -244,8 +245,7 @@ class Classifier:
 
     def _only_retried(self, rule: Rule) -> bool:
         """Whether all that would be done is to run it again as it is."""
-        fitting = self._catalog.remedies(rule.error_type, rule.prefer, hands_off=rule.hands_off)
-        return bool(fitting) and fitting[0].remedy == "rerun"
+        return self._first[rule.id] == "rerun"
 
     def _decides(self, index: int) -> bool:
         rule = self._rules[index]
@@ -254,8 +254,7 @@ class Classifier:
 
     def _repairs(self, rule: Rule) -> bool:
         """Whether something would be done about it."""
-        fitting = self._catalog.remedies(rule.error_type, rule.prefer, hands_off=rule.hands_off)
-        return bool(fitting)
+        return bool(self._first[rule.id])
 
     def _by_words(self, index: int) -> float:
         return GENERIC_CONFIDENCE if self._rules[index].generic else PATTERN_CONFIDENCE
@@ -305,6 +304,12 @@ class Classifier:
 
     def _atom(self, pattern: str) -> int:
         return self._atoms.setdefault(pattern, len(self._atoms))
+
+
+def _first_remedy(catalog: Catalog, rule: Rule) -> str:
+    """What would be done first about what a rule knows, empty if nothing would."""
+    fitting = catalog.remedies(rule.error_type, rule.prefer, hands_off=rule.hands_off)
+    return fitting[0].remedy if fitting else ""
 
 
 def system_of(source: str) -> str:
