@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -119,7 +120,13 @@ _LONGEST_PAUSE = 3600.0
 
 
 def _clean(context: Context, line: EvidenceLine) -> EvidenceLine:
-    return replace(line, message=context.redactor.text(line.message))
+    """Without secrets, and of texts only: a platform may send a number where its words belong."""
+    texts = {name: _text(getattr(line, name)) for name in ("source", "code", "message", "kind")}
+    return replace(line, **texts | {"message": context.redactor.text(texts["message"])})
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - whatever a platform has sent
+    return "" if value is None else str(value)
 
 
 def _options(
