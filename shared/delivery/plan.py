@@ -17,7 +17,8 @@ _TODO = re.compile(r"\b(?:TODO|TBD|FIXME|PLACEHOLDER|CHANGE_?ME)\b|<(?:your|inse
 _MOST_PROBLEMS = 200
 ROOT = "/Workspace/Shared/.lakemend"
 _ROOT = re.compile(r"^/Workspace/(?:[\w.@-]+/)*[\w.@-]+$")
-Rate = Annotated[float, Meta(ge=0, le=1)]
+# Written as in the builder's specification: equal annotations share one, whichever came first.
+Rate = Annotated[float, Meta(ge=0.0, le=1.0)]
 _CHECKS = {"specification": ("checks",)}  # as the builder calls the task
 TARGETS = ("dev", "staging", "prod")
 Target = Literal["dev", "staging", "prod"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from msgspec.json import encode
 from msgspec.structs import replace
@@ -116,7 +117,13 @@ def _look_up(context: Context, incident: Incident, evidence: Evidence) -> None:
 
 
 def _clean(context: Context, line: EvidenceLine) -> EvidenceLine:
-    return replace(line, message=context.redactor.text(line.message))
+    """Without secrets, and of texts only: a platform may send a number where its words belong."""
+    texts = {name: _text(getattr(line, name)) for name in ("source", "code", "message", "kind")}
+    return replace(line, **texts | {"message": context.redactor.text(texts["message"])})
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - whatever a platform has sent
+    return "" if value is None else str(value)
 
 
 def _options(
