@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from shared.clock import Clock
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from azure.core.credentials import TokenCredential
+
+T = TypeVar("T")
+_making = threading.Lock()
 
 
 class Platforms:
@@ -97,9 +101,7 @@ class Platforms:
         Raises:
             ConfigurationError: no such factory is listed.
         """
-        if target not in self._factories:
-            self._factories[target] = self._connect_factory(target)
-        return self._factories[target]
+        return self._made(self._factories, target, self._connect_factory)
 
     def workspace(self, target: str) -> WorkspaceApi:
         """The client of the workspace called `target`.
@@ -107,9 +109,20 @@ class Platforms:
         Raises:
             ConfigurationError: no such workspace is listed.
         """
-        if target not in self._workspaces:
-            self._workspaces[target] = self._connect_workspace(target)
-        return self._workspaces[target]
+        return self._made(self._workspaces, target, self._connect_workspace)
+
+    def _made(self, made: dict[str, T], target: str, connect: Callable[[str], T]) -> T:
+        """A target's client, made by one thread at a time.
+
+        The Databricks SDK works out its settings on a class that all threads share (0.156): two
+        first clients at once can break each other.
+        """
+        found = made.get(target)
+        if found is None:
+            with _making:
+                found = made.get(target) or connect(target)
+                made[target] = found
+        return found
 
     def _connect_factory(self, target: str) -> FactoryClient:
         listed = self._settings.targets.by_name(target)

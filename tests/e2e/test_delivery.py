@@ -67,7 +67,9 @@ def test_green_at_once(world: World) -> None:
     assert job["settings"]["schedule"]["pause_status"] == "UNPAUSED"
     assert "The source tree was not clean: commit what was delivered." in found["next_steps"]
     accepted = world.get(f"/api/pipelines/{pipeline['pipeline_id']}/readiness").json()["baseline"]
-    assert accepted["by"] == f"delivery {found['delivery_id']}"  # drift is measured against it
+    assert (
+        accepted["by"] == f"delivery {found['delivery_id']}, deployer"
+    )  # drift is measured against it
     text = world.get(f"/api/deliveries/{found['delivery_id']}/summary", "reader").text
     assert text.startswith(f"# {spec['name']}: delivered")
     assert "| L4 data quality | dev | 1 | passed |" in text
