@@ -1,6 +1,7 @@
 #!/bin/sh
-# Before `azd provision`: takes the parameters of the chosen environment, and registers the Entra
-# application that action groups sign in to (unless alerts come in by key).
+# Before `azd provision`: refuses what would make a system that tells nobody, and registers the Entra
+# application that action groups sign in to (unless alerts come in by key). azd has compiled
+# main.bicepparam before this and compiles it again afterwards, so what is set here counts.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,8 +11,14 @@ if [ ! -f "$parameters" ]; then
   echo "the azd environment is called '$environment', expected dev, staging or prod" >&2
   exit 1
 fi
-# azd reads infra/main.bicepparam; the path to main.bicep is another one from there.
-sed "s#^using '../main.bicep'#using 'main.bicep'#" "$parameters" > main.bicepparam
+case "${LAKEMEND_EMAILS:-}" in
+  *@*) ;;
+  *)
+    echo "LAKEMEND_EMAILS names nobody, so no alert about Lakemend itself would reach a person:" >&2
+    echo "azd env set LAKEMEND_EMAILS '[\"you@example.com\"]'" >&2
+    exit 1
+    ;;
+esac
 
 if [ -z "${LAKEMEND_BUDGET_START:-}" ]; then
   azd env set LAKEMEND_BUDGET_START "$(date -u +%Y-%m-01)"

@@ -44,7 +44,7 @@ def run(tmp_path: Path) -> Run:
         (bins / name).write_text(STAND_IN)
         (bins / name).chmod(0o755)
     copy = tmp_path / "infra"
-    shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns("__pycache__", "main.bicepparam"))
+    shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns("__pycache__"))
     log = tmp_path / "calls"
 
     def called(
@@ -139,15 +139,23 @@ def test_the_targets_have_the_fields_that_the_app_takes() -> None:
         assert set(kind.__struct_fields__) - optional <= given
 
 
-def test_azd_gets_the_parameters_of_its_environment(run: Run, tmp_path: Path) -> None:
-    answer, calls = run("preprovision.sh", AZURE_ENV_NAME="staging")
+PEOPLE = '["team@example.com"]'
+
+
+def test_the_first_time_budget_and_application_are_told_to_azd(run: Run) -> None:
+    answer, calls = run("preprovision.sh", AZURE_ENV_NAME="staging", LAKEMEND_EMAILS=PEOPLE)
     assert answer.returncode == 0, answer.stderr
-    made = bicep.load(tmp_path / "infra" / "main.bicepparam")
-    assert made.using == "main.bicep"
-    assert made.variables["environmentName"] == Text("staging")
     told = [call[3] for call in calls if call[:3] == ["azd", "env", "set"]]
     assert told[0] == "LAKEMEND_BUDGET_START"
     assert "LAKEMEND_WEBHOOK_CLIENT_ID" in told
+
+
+@pytest.mark.parametrize("nobody", ["", "[]", '[""]'])
+def test_an_environment_that_would_tell_nobody_is_refused(run: Run, nobody: str) -> None:
+    answer, calls = run("preprovision.sh", AZURE_ENV_NAME="dev", LAKEMEND_EMAILS=nobody)
+    assert answer.returncode == 1
+    assert "LAKEMEND_EMAILS names nobody" in answer.stderr
+    assert calls == []
 
 
 @pytest.mark.parametrize(
@@ -157,7 +165,11 @@ def test_azd_gets_the_parameters_of_its_environment(run: Run, tmp_path: Path) ->
 )
 def test_no_application_is_made_where_none_is_needed(run: Run, known: dict[str, str]) -> None:
     answer, calls = run(
-        "preprovision.sh", AZURE_ENV_NAME="dev", LAKEMEND_BUDGET_START="2026-01-01", **known
+        "preprovision.sh",
+        AZURE_ENV_NAME="dev",
+        LAKEMEND_BUDGET_START="2026-01-01",
+        LAKEMEND_EMAILS=PEOPLE,
+        **known,
     )
     assert answer.returncode == 0, answer.stderr
     assert calls == []
