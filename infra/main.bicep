@@ -159,6 +159,10 @@ param deployerPrincipalId string
 ])
 param deployerPrincipalType string
 
+// An action group without the application's ids would be refused late, or sign in to nothing.
+var lacksApplication = webhookMode == 'secure' && (empty(webhookClientId) || empty(webhookObjectId))
+var applicationId = lacksApplication ? fail('webhookMode secure: expected webhookClientId and webhookObjectId, made by infra/scripts/entra-app.sh') : webhookClientId
+
 var token = uniqueString(subscription().id, environmentName, location)
 var name = 'lakemend-${environmentName}'
 var groupName = 'rg-${name}'
@@ -385,7 +389,7 @@ module app 'modules/function.bicep' = {
     packageIndexUrl: packageIndexUrl
     playbookHosts: playbookHosts
     sourceStorageUrl: empty(sourceStorage.name) ? '' : source!.outputs.blobEndpoint
-    webhookClientId: webhookClientId
+    webhookClientId: applicationId
     maximumInstances: maximumInstances
     instanceMemory: instanceMemory
     alwaysReady: alwaysReady
@@ -436,7 +440,7 @@ module intake 'modules/action-group.bicep' = if (webhookMode != 'key') {
     shortName: 'lakemend'
     webhookMode: webhookMode
     hostName: app.outputs.hostName
-    webhookClientId: webhookClientId
+    webhookClientId: applicationId
     webhookObjectId: webhookObjectId
     emails: []
   }

@@ -11,14 +11,7 @@ if [ ! -f "$parameters" ]; then
   echo "the azd environment is called '$environment', expected dev, staging or prod" >&2
   exit 1
 fi
-case "${LAKEMEND_EMAILS:-}" in
-  *@*) ;;
-  *)
-    echo "LAKEMEND_EMAILS names nobody, so no alert about Lakemend itself would reach a person:" >&2
-    echo "azd env set LAKEMEND_EMAILS '[\"you@example.com\"]'" >&2
-    exit 1
-    ;;
-esac
+sh scripts/inputs.sh people
 
 if [ -z "${LAKEMEND_BUDGET_START:-}" ]; then
   azd env set LAKEMEND_BUDGET_START "$(date -u +%Y-%m-01)"

@@ -25,6 +25,7 @@ case "$(basename "$0") $*" in
   *"ad app list"*) echo "${APP_THERE:-}" ;;
   *"ad app create"*) echo client-1 ;;
   *"ad app show"*) echo object-1 ;;
+  *"signed-in-user"*) echo "${ME:-}" ;;
   *"ad sp list"*461e8683*) echo sender-1 ;;
   *"ad sp list"*) echo "${SP_THERE:-}" ;;
   *"ad sp create"*) echo resource-1 ;;
@@ -33,6 +34,7 @@ case "$(basename "$0") $*" in
   curl*) printf '%s' "${STATUS:-401}" ;;
 esac
 """
+PEOPLE = '["team@example.com"]'
 Run = Callable[..., tuple[subprocess.CompletedProcess[str], list[list[str]]]]
 
 
@@ -119,6 +121,37 @@ def test_a_second_time_nothing_is_made_twice(run: Run) -> None:
     assert [call for call in calls if "create" in call or "POST" in call] == []
 
 
+def test_who_makes_the_action_group_owns_the_application(run: Run) -> None:
+    """Azure takes a secure webhook only from an owner of its application."""
+    people = {"ME": "me-1", "LAKEMEND_OWNERS": "pipeline-1 pipeline-2"}
+    answer, calls = run("entra-app.sh", AZURE_ENV_NAME="dev", LAKEMEND_WITHOUT_AZD="1", **people)
+    assert answer.returncode == 0, answer.stderr
+    added = [call[-1] for call in calls if call[1:5] == ["ad", "app", "owner", "add"]]
+    assert added == ["me-1", "pipeline-1", "pipeline-2"]
+    assert [call for call in calls if call[0] == "azd"] == []
+    assert (
+        "LAKEMEND_WEBHOOK_CLIENT_ID=client-1\nLAKEMEND_WEBHOOK_OBJECT_ID=object-1" in answer.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "LAKEMEND_WEBHOOK_CLIENT_ID and LAKEMEND_WEBHOOK_OBJECT_ID"),
+        ({"LAKEMEND_WEBHOOK_CLIENT_ID": "client-1"}, "mode secure needs both"),
+        ({"LAKEMEND_WEBHOOK_MODE": "key", "LAKEMEND_EMAILS": "[]"}, "LAKEMEND_EMAILS names nobody"),
+        ({"LAKEMEND_WEBHOOK_MODE": "key"}, ""),
+        ({"LAKEMEND_WEBHOOK_CLIENT_ID": "c", "LAKEMEND_WEBHOOK_OBJECT_ID": "o"}, ""),
+    ],
+)
+def test_a_pipeline_without_application_or_people_is_refused(
+    run: Run, given: dict[str, str], told: str
+) -> None:
+    answer, _ = run("inputs.sh", **{"LAKEMEND_EMAILS": PEOPLE, **given})
+    assert (answer.returncode != 0) is bool(told)
+    assert told in answer.stderr
+
+
 def test_the_roles_are_scopes_of_the_app() -> None:
     granted = load({"APP_SERVICE_AUTH": json.dumps(app_roles())}).app_service_auth
     assert granted["ActionGroupsSecureWebhook"] == {Scope.SENDER}
@@ -137,9 +170,6 @@ def test_the_targets_have_the_fields_that_the_app_takes() -> None:
         assert target.fields["kind"] == Text(str(kind.__struct_config__.tag))
         optional = {"environment", "tags", "workspace_id", "resource_id", "token_setting"}
         assert set(kind.__struct_fields__) - optional <= given
-
-
-PEOPLE = '["team@example.com"]'
 
 
 def test_the_first_time_budget_and_application_are_told_to_azd(run: Run) -> None:

@@ -145,7 +145,13 @@ def test_the_hooks_are_there() -> None:
 def test_the_scripts_get_what_they_ask_for() -> None:
     given = set(re.findall(r"^output (\w+) ", (INFRA / "main.bicep").read_text(), re.MULTILINE))
     by_azd = {"AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_PRINCIPAL_ID", "AZURE_PRINCIPAL_TYPE"}
-    by_people = {"LAKEMEND_BUDGET_START", "LAKEMEND_WEBHOOK_MODE", "LAKEMEND_PACKAGE_BARE"}
+    by_people = {
+        "LAKEMEND_BUDGET_START",
+        "LAKEMEND_WEBHOOK_MODE",
+        "LAKEMEND_PACKAGE_BARE",
+        "LAKEMEND_EMAILS",
+    }
+    by_people |= {"LAKEMEND_OWNERS", "LAKEMEND_WITHOUT_AZD"}
     by_scripts = {"LAKEMEND_WEBHOOK_CLIENT_ID", "LAKEMEND_WEBHOOK_OBJECT_ID"}
     asked = set()
     for script in INFRA.glob("scripts/*.sh"):

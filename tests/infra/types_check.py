@@ -22,6 +22,7 @@ FUNCTIONS = frozenset(
         "contains",
         "empty",
         "environment",
+        "fail",
         "guid",
         "join",
         "json",
