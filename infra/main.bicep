@@ -497,6 +497,20 @@ module ownAlerts 'modules/own-alerts.bicep' = {
   }
 }
 
+// In mode `none` nothing is sent to Lakemend, so no heartbeat could come.
+module heartbeat 'modules/heartbeat.bicep' = if (webhookMode != 'none') {
+  name: 'heartbeat'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: allTags
+    workspaceId: monitoring.outputs.workspaceId
+    actionGroupId: intakeId
+    peopleGroupId: people.outputs.id
+  }
+}
+
 module workbook 'modules/workbook.bicep' = {
   name: 'workbook'
   scope: group

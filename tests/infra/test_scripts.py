@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from shared.intake.azure_monitor import _BEAT
 from shared.settings import load
 from tests.infra.conftest import INFRA, ROOT
 
@@ -199,6 +200,13 @@ def test_queries_and_documentation_name_the_same_metrics() -> None:
         named |= set(re.findall(r'"(lakemend\.[\w.]+)"', path.read_text()))
     page = (ROOT / "docs" / "deploy.md").read_text()
     assert named == set(re.findall(r"^\| `(lakemend\.[\w.]+)`", page, re.MULTILINE))
+
+
+def test_the_heartbeat_is_known_by_the_column_that_its_rule_splits_by() -> None:
+    rule = (INFRA / "modules" / "heartbeat.bicep").read_text()
+    query = (INFRA / "workbook" / "queries" / "heartbeat.kql").read_text()
+    assert f"name: '{_BEAT}'" in rule
+    assert f"{_BEAT} = " in query
 
 
 def test_an_alert_is_told_by_the_columns_that_intake_reads() -> None:
