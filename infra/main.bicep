@@ -256,6 +256,7 @@ module vault 'modules/vault.bicep' = {
     isPrivate: isPrivate
     deployerAddresses: deployerAddresses
     workspaceId: monitoring.outputs.workspaceId
+    webhookMode: webhookMode
   }
 }
 
@@ -538,6 +539,7 @@ module factories 'modules/factory.bicep' = [for factory in dataFactories: {
   scope: resourceGroup(factory.subscriptionId, factory.resourceGroup)
   params: {
     factoryName: factory.name
+    environmentName: environmentName
     location: factory.location
     tags: allTags
     appPrincipalId: identity.outputs.principalId
@@ -553,6 +555,7 @@ module databricks 'modules/databricks.bicep' = [for workspace in workspaces: {
   scope: resourceGroup(workspace.subscriptionId, workspace.resourceGroup)
   params: {
     workspaceName: workspace.name
+    environmentName: environmentName
     tags: allTags
     logWorkspaceId: monitoring.outputs.workspaceId
     peopleGroupId: people.outputs.id
