@@ -69,9 +69,10 @@ clean: ## remove everything that was installed or produced here
 tools:
 	@sh devstack/check_tools.sh "$(PYTHON)"
 
-$(PYTHON_READY): requirements.txt requirements-dev.txt | tools
+$(PYTHON_READY): requirements.lock requirements.txt requirements-dev.txt | tools
 	@echo "installing Python packages into .venv ..."
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install -r requirements-dev.txt
 	@touch $@
 
