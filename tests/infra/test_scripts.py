@@ -137,8 +137,18 @@ def test_the_settings_of_the_scheduler_are_the_ones_its_host_names() -> None:
 
 def test_the_hooks_are_there() -> None:
     project = yaml.safe_load((ROOT / "azure.yaml").read_text())
+    run = {name: Path(hook["run"]).name for name, hook in project["hooks"].items()}
+    assert run == {
+        "preprovision": "preprovision.sh",
+        "postprovision": "secrets.sh",
+        "postdeploy": "postdeploy.sh",
+    }
     for hook in project["hooks"].values():
-        assert (ROOT / hook["run"]).is_file()
+        assert hook["shell"] == "sh"
+        assert os.access(ROOT / hook["run"], os.X_OK)
+    app = project["services"]["app"]
+    assert (app["language"], app["host"], app["remoteBuild"]) == ("python", "function", True)
+    assert project["infra"] == {"provider": "bicep", "path": "infra", "module": "main"}
     source = (INFRA / "modules" / "function.bicep").read_text()
     assert [f"'azd-service-name': '{name}'" in source for name in project["services"]] == [True]
 
