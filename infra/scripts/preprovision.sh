@@ -16,6 +16,6 @@ sh scripts/inputs.sh people
 if [ -z "${LAKEMEND_BUDGET_START:-}" ]; then
   azd env set LAKEMEND_BUDGET_START "$(date -u +%Y-%m-01)"
 fi
-if [ "${LAKEMEND_WEBHOOK_MODE:-secure}" = secure ] && [ -z "${LAKEMEND_WEBHOOK_CLIENT_ID:-}" ]; then
+if ! sh scripts/inputs.sh application 2>/dev/null; then
   sh scripts/entra-app.sh
 fi

@@ -35,6 +35,7 @@ case "$(basename "$0") $*" in
 esac
 """
 PEOPLE = '["team@example.com"]'
+REGISTERED = {"LAKEMEND_WEBHOOK_CLIENT_ID": "client-1", "LAKEMEND_WEBHOOK_OBJECT_ID": "object-1"}
 Run = Callable[..., tuple[subprocess.CompletedProcess[str], list[list[str]]]]
 
 
@@ -190,7 +191,7 @@ def test_an_environment_that_would_tell_nobody_is_refused(run: Run, nobody: str)
 
 @pytest.mark.parametrize(
     "known",
-    [{"LAKEMEND_WEBHOOK_MODE": "key"}, {"LAKEMEND_WEBHOOK_CLIENT_ID": "client-1"}],
+    [{"LAKEMEND_WEBHOOK_MODE": "key"}, REGISTERED],
     ids=["by key", "registered already"],
 )
 def test_no_application_is_made_where_none_is_needed(run: Run, known: dict[str, str]) -> None:
@@ -203,6 +204,13 @@ def test_no_application_is_made_where_none_is_needed(run: Run, known: dict[str, 
     )
     assert answer.returncode == 0, answer.stderr
     assert calls == []
+
+
+def test_half_an_application_is_made_whole(run: Run) -> None:
+    half = {"LAKEMEND_WEBHOOK_CLIENT_ID": "client-1", "LAKEMEND_EMAILS": PEOPLE}
+    answer, calls = run("preprovision.sh", AZURE_ENV_NAME="dev", **half)
+    assert answer.returncode == 0, answer.stderr
+    assert "LAKEMEND_WEBHOOK_OBJECT_ID" in [call[3] for call in calls if call[0] == "azd"]
 
 
 def test_an_environment_of_another_name_is_refused(run: Run) -> None:
