@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev deliver setup tools test e2e chaos bench lint fmt catalog policy openapi clean
+.PHONY: help run dev deliver setup tools test e2e chaos bench lint fmt catalog policy openapi lock clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ policy: setup ## write the schema and the table of docs/policy.md from the polic
 openapi: setup ## write docs/openapi.json from the routes, docs/api.md and the models
 	@$(BIN)/python -m devstack.openapi docs/openapi.json
 
+lock: ## write requirements.lock from requirements.txt (ARGS=--upgrade for the newest); needs pipx
+	@infra/scripts/lock.sh $(ARGS)
+
 fmt: setup ## format, and mend what can be mended without thought
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
@@ -69,9 +72,10 @@ clean: ## remove everything that was installed or produced here
 tools:
 	@sh devstack/check_tools.sh "$(PYTHON)"
 
-$(PYTHON_READY): requirements.txt requirements-dev.txt | tools
+$(PYTHON_READY): requirements.lock requirements.txt requirements-dev.txt | tools
 	@echo "installing Python packages into .venv ..."
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install -r requirements-dev.txt
 	@touch $@
 

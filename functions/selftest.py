@@ -15,6 +15,8 @@ from shared.errors import ConfigurationError, LedgerUnavailable
 from shared.vocabulary import Scope
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from shared.monitoring.selftest import SelfTest
 
 bp = df.Blueprint()
@@ -32,12 +34,13 @@ def send_selftest(req: func.HttpRequest) -> func.HttpResponse:
     if isinstance(known, func.HttpResponse):
         return known
     try:
-        test = send(current().context)
+        context = current().context
+        test, beat = send(context), context.selftests.last_beat()
     except ConfigurationError as error:
         return problem(409, str(error))
     except LedgerUnavailable as error:
         return unavailable(error)
-    return answer(202, _shown(test))
+    return answer(202, _shown(test, beat))
 
 
 @bp.route(route="api/selftest", methods=["GET"])
@@ -47,12 +50,13 @@ def read_selftest(req: func.HttpRequest) -> func.HttpResponse:
     if isinstance(known, func.HttpResponse):
         return known
     try:
-        test = current().context.selftests.newest()
+        selftests = current().context.selftests
+        test, beat = selftests.newest(), selftests.last_beat()
     except LedgerUnavailable as error:
         return unavailable(error)
     if not test.identity:
         return problem(404, "there was no self-test yet")
-    return answer(200, _shown(test))
+    return answer(200, _shown(test, beat))
 
 
 @bp.timer_trigger(schedule="20 */5 * * * *", arg_name="timer", run_on_startup=False)
@@ -79,7 +83,7 @@ def _check_and_send(turn: Turn) -> None:
         log.warning("storage does not answer; the self-test tries again in five minutes")
 
 
-def _shown(test: SelfTest) -> dict[str, object]:
+def _shown(test: SelfTest, beat: datetime | None) -> dict[str, object]:
     return {
         "selftest_id": test.identity,
         "sent_at": test.sent_at,
@@ -87,4 +91,5 @@ def _shown(test: SelfTest) -> dict[str, object]:
         "seconds": test.seconds,
         "back": test.back_at is not None,
         "problem": test.refused or None,
+        "heartbeat_at": beat,
     }

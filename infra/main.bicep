@@ -159,6 +159,10 @@ param deployerPrincipalId string
 ])
 param deployerPrincipalType string
 
+// An action group without the application's ids would be refused late, or sign in to nothing.
+var lacksApplication = webhookMode == 'secure' && (empty(webhookClientId) || empty(webhookObjectId))
+var applicationId = lacksApplication ? fail('webhookMode secure: expected webhookClientId and webhookObjectId, made by infra/scripts/entra-app.sh') : webhookClientId
+
 var token = uniqueString(subscription().id, environmentName, location)
 var name = 'lakemend-${environmentName}'
 var groupName = 'rg-${name}'
@@ -252,6 +256,7 @@ module vault 'modules/vault.bicep' = {
     isPrivate: isPrivate
     deployerAddresses: deployerAddresses
     workspaceId: monitoring.outputs.workspaceId
+    webhookMode: webhookMode
   }
 }
 
@@ -385,7 +390,7 @@ module app 'modules/function.bicep' = {
     packageIndexUrl: packageIndexUrl
     playbookHosts: playbookHosts
     sourceStorageUrl: empty(sourceStorage.name) ? '' : source!.outputs.blobEndpoint
-    webhookClientId: webhookClientId
+    webhookClientId: applicationId
     maximumInstances: maximumInstances
     instanceMemory: instanceMemory
     alwaysReady: alwaysReady
@@ -436,7 +441,7 @@ module intake 'modules/action-group.bicep' = if (webhookMode != 'key') {
     shortName: 'lakemend'
     webhookMode: webhookMode
     hostName: app.outputs.hostName
-    webhookClientId: webhookClientId
+    webhookClientId: applicationId
     webhookObjectId: webhookObjectId
     emails: []
   }
@@ -493,6 +498,20 @@ module ownAlerts 'modules/own-alerts.bicep' = {
   }
 }
 
+// In mode `none` nothing is sent to Lakemend, so no heartbeat could come.
+module heartbeat 'modules/heartbeat.bicep' = if (webhookMode != 'none') {
+  name: 'heartbeat'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: allTags
+    workspaceId: monitoring.outputs.workspaceId
+    actionGroupId: intakeId
+    peopleGroupId: people.outputs.id
+  }
+}
+
 module workbook 'modules/workbook.bicep' = {
   name: 'workbook'
   scope: group
@@ -520,6 +539,7 @@ module factories 'modules/factory.bicep' = [for factory in dataFactories: {
   scope: resourceGroup(factory.subscriptionId, factory.resourceGroup)
   params: {
     factoryName: factory.name
+    environmentName: environmentName
     location: factory.location
     tags: allTags
     appPrincipalId: identity.outputs.principalId
@@ -535,6 +555,7 @@ module databricks 'modules/databricks.bicep' = [for workspace in workspaces: {
   scope: resourceGroup(workspace.subscriptionId, workspace.resourceGroup)
   params: {
     workspaceName: workspace.name
+    environmentName: environmentName
     tags: allTags
     logWorkspaceId: monitoring.outputs.workspaceId
     peopleGroupId: people.outputs.id

@@ -222,6 +222,7 @@ class Action(StrEnum):
 
 
 SELFTEST = "selftest"  # the dialect of an alert that only tests the path
+HEARTBEAT = "heartbeat"  # the same, but fired by a rule of Azure Monitor each hour
 
 # Playbooks by the setting that holds their URL, and whether they are for Data Factory.
 PLAYBOOKS = {

@@ -5,6 +5,9 @@
 @description('Name of the Azure resource, in this resource group.')
 param workspaceName string
 
+@description('Environment of Lakemend; part of every name here, because another may look after the same one.')
+param environmentName string
+
 param tags object
 param logWorkspaceId string
 param peopleGroupId string
@@ -14,7 +17,7 @@ resource databricks 'Microsoft.Databricks/workspaces@2024-05-01' existing = {
 }
 
 resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
-  name: 'lakemend'
+  name: 'lakemend-${environmentName}'
   scope: databricks
   properties: {
     workspaceId: logWorkspaceId
@@ -29,9 +32,9 @@ resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
 }
 
 module platform 'platform-alerts.bicep' = {
-  name: 'platform-${take(workspaceName, 50)}'
+  name: 'platform-${environmentName}-${take(workspaceName, 42)}'
   params: {
-    name: 'lakemend-${workspaceName}'
+    name: 'lakemend-${environmentName}-${workspaceName}'
     tags: tags
     peopleGroupId: peopleGroupId
     watchedId: databricks.id

@@ -4,6 +4,9 @@
 @description('Name of the factory, in this resource group.')
 param factoryName string
 
+@description('Environment of Lakemend; part of every name here, because another may look after the same one.')
+param environmentName string
+
 param location string
 param tags object
 param appPrincipalId string
@@ -99,7 +102,7 @@ resource triggerReruns 'Microsoft.Authorization/roleAssignments@2022-04-01' = if
 }
 
 resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
-  name: 'lakemend'
+  name: 'lakemend-${environmentName}'
   scope: factory
   properties: {
     workspaceId: workspaceId
@@ -124,7 +127,7 @@ resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
 
 // The second line: comes even when logs are late or the diagnostic setting is gone.
 resource failedRuns 'Microsoft.Insights/metricAlerts@2018-03-01' = {
-  name: 'lakemend-${factoryName}-failed-runs'
+  name: 'lakemend-${environmentName}-${factoryName}-failed-runs'
   location: 'global'
   tags: tags
   properties: {
@@ -171,9 +174,9 @@ resource failedRuns 'Microsoft.Insights/metricAlerts@2018-03-01' = {
 }
 
 module platform 'platform-alerts.bicep' = {
-  name: 'platform-${take(factoryName, 50)}'
+  name: 'platform-${environmentName}-${take(factoryName, 42)}'
   params: {
-    name: 'lakemend-${factoryName}'
+    name: 'lakemend-${environmentName}-${factoryName}'
     tags: tags
     peopleGroupId: peopleGroupId
     watchedId: factory.id

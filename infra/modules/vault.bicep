@@ -25,6 +25,14 @@ param deployerAddresses array
 
 param workspaceId string
 
+@description('How action groups sign in; see action-group.bicep.')
+@allowed([
+  'secure'
+  'key'
+  'none'
+])
+param webhookMode string
+
 var secretsUser = '4633458b-17de-408a-b874-0445c86b69e6' // Key Vault Secrets User
 var secretsOfficer = 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7' // Key Vault Secrets Officer
 
@@ -42,8 +50,8 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
     enableSoftDelete: true
     enablePurgeProtection: true
     softDeleteRetentionInDays: 7
-    // The key in an action group's address is read from here while deploying (mode `key` only).
-    enabledForTemplateDeployment: true
+    // Mode `key`: the key in an action group's address is read from here while deploying.
+    enabledForTemplateDeployment: webhookMode == 'key'
     publicNetworkAccess: 'Enabled'
     networkAcls: {
       bypass: 'AzureServices'

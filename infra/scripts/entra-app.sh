@@ -1,7 +1,10 @@
 #!/bin/sh
 # Registers the Entra application that stands for Lakemend's HTTP interface, its app roles, and lets
 # Azure Monitor's action groups use the first of them. Can be run again. Needs the right to register
-# applications and to grant app roles (Cloud Application Administrator is enough).
+# applications and to grant app roles (Cloud Application Administrator is enough). Without azd:
+#   AZURE_ENV_NAME=dev LAKEMEND_WITHOUT_AZD=1 LAKEMEND_OWNERS="<object id>" infra/scripts/entra-app.sh
+# LAKEMEND_OWNERS: object ids, with spaces between, of who else creates or changes the action group:
+# Azure takes a secure webhook only from an owner of its application. Who runs this becomes one too.
 # https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#configure-authentication-for-secure-webhook
 set -eu
 
@@ -46,5 +49,16 @@ if [ "$granted" = 0 ]; then
     --body "{\"principalId\": \"$sender\", \"resourceId\": \"$resource\", \"appRoleId\": \"0b1f6e0c-6d3c-4d4f-9a55-3f5f4b7f1a01\"}"
 fi
 
-azd env set LAKEMEND_WEBHOOK_CLIENT_ID "$client_id"
-azd env set LAKEMEND_WEBHOOK_OBJECT_ID "$object_id"
+# A service principal that runs this is no signed-in user: it names itself in LAKEMEND_OWNERS.
+me=$(az ad signed-in-user show --query id --output tsv 2>/dev/null || true)
+for owner in $me ${LAKEMEND_OWNERS:-}; do
+  az ad app owner add --id "$client_id" --owner-object-id "$owner" # changes nothing for an owner
+done
+
+if [ "${LAKEMEND_WITHOUT_AZD:-}" = 1 ]; then
+  echo "LAKEMEND_WEBHOOK_CLIENT_ID=$client_id"
+  echo "LAKEMEND_WEBHOOK_OBJECT_ID=$object_id"
+else
+  azd env set LAKEMEND_WEBHOOK_CLIENT_ID "$client_id"
+  azd env set LAKEMEND_WEBHOOK_OBJECT_ID "$object_id"
+fi

@@ -19,7 +19,8 @@ esac
 if [ "${LAKEMEND_PACKAGE_BARE:-}" != 1 ]; then
   python3 -m pip install --quiet --no-compile --only-binary :all: --implementation cp --python-version 3.11 \
     --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 \
-    --target "$work/.python_packages/lib/site-packages" --requirement "$root/requirements.txt"
+    --target "$work/.python_packages/lib/site-packages" \
+    --require-hashes --no-deps --requirement "$root/requirements.lock"
 fi
 find "$work" -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -26,11 +26,17 @@ from sandbox.databricks.task_engine import TaskEngine
 from sandbox.ids import Ids
 from sandbox.wire import Call, Json, Route, route
 
-KINDS = {"clusters": "cluster", "jobs": "job", "pipelines": "pipeline"}
+KINDS = {
+    "clusters": "cluster",
+    "jobs": "job",
+    "pipelines": "pipeline",
+    "warehouses": "warehouse",
+}
 LEVELS = {
     "clusters": {"CAN_ATTACH_TO", "CAN_RESTART", "CAN_MANAGE"},
     "jobs": {"CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER"},
     "pipelines": {"CAN_VIEW", "CAN_RUN", "CAN_MANAGE", "IS_OWNER"},
+    "warehouses": {"CAN_USE", "CAN_MONITOR", "CAN_MANAGE", "IS_OWNER"},
 }
 
 
@@ -122,6 +128,7 @@ class Workspace:
             "clusters": {str(key) for key in self.clusters.all},
             "jobs": {str(key) for key in self.jobs.all},
             "pipelines": {str(key) for key in self.pipelines.all},
+            "warehouses": set(self.statements.warehouses),
         }
         return name in books.get(kind, set())
 

@@ -24,7 +24,14 @@ from shared.models import EvidenceLine, Failure, Incident, Subject
 from shared.platforms.calls import as_promised
 from shared.remedies.refresh_credential import is_own_expired
 from shared.telemetry import signals
-from shared.vocabulary import SELFTEST, Action, Disposition, FailureKind, IncidentState
+from shared.vocabulary import (
+    HEARTBEAT,
+    SELFTEST,
+    Action,
+    Disposition,
+    FailureKind,
+    IncidentState,
+)
 
 
 class Expansion(msgspec.Struct, frozen=True):
@@ -80,14 +87,18 @@ def expand(context: Context, alert_id: str, tries: int) -> Expansion:
 
 
 def is_selftest(stored: StoredAlert) -> bool:
-    """Whether it is our own self-test's."""
-    return stored.alert.dialect.rpartition("/")[2] == SELFTEST
+    """Whether it is our own self-test's, or the heartbeat of our rule in Azure Monitor."""
+    return stored.alert.dialect.rpartition("/")[2] in {SELFTEST, HEARTBEAT}
 
 
 def selftest(context: Context, stored: StoredAlert) -> Expansion:
-    """Note that the self-test's alert came back."""
-    newest = context.selftests.came_back(stored.alert.rule)
-    words = "the self-test came back" if newest else "not the newest self-test"
+    """Note that the self-test's alert came back, or that the heartbeat arrived."""
+    if stored.alert.dialect == HEARTBEAT:  # not inside an event: that is another way in
+        context.selftests.beat()
+        words = "the heartbeat came through Azure Monitor"
+    else:
+        newest = context.selftests.came_back(stored.alert.rule)
+        words = "the self-test came back" if newest else "not the newest self-test"
     context.alerts.settle(stored.alert_id, Disposition.IGNORED, words, [])
     return Expansion([])
 

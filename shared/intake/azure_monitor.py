@@ -15,9 +15,10 @@ from shared.intake.fields import Node, first_text
 from shared.intake.shapes import Draft, fingerprint
 from shared.models import Alert, Subject
 from shared.targets import Targets
-from shared.vocabulary import Condition, FailureKind
+from shared.vocabulary import HEARTBEAT, Condition, FailureKind
 
 _COMMON = "azure_monitor_common"
+_BEAT = "LakemendHeartbeat"  # the column by which infra/modules/heartbeat.bicep splits its rule
 _METRICS = frozenset({"pipelinefailedruns", "activityfailedruns"})
 _PIPELINE_NAMES = ("Name", "PipelineName")
 _MOST_LOOKS = 2_000  # criteria times resources; what Azure sends has a handful of each
@@ -75,6 +76,8 @@ def _common(data: Node, targets: Targets) -> Alert:
         raise InputError(
             "$.data.alertContext.condition.allOf", "missing, expected what the alert measured"
         )
+    if any(_dimensions(criterion).get(_BEAT).text("") for criterion in criteria):
+        return Alert(draft.fingerprint, HEARTBEAT, draft.rule, draft.condition, fired_at=fired)
     window = context.get("condition")
     return _from_criteria(draft, criteria, window, resources, targets)
 

@@ -2,6 +2,10 @@
 
 It is sent to our own public address with a sender's key, stored, dispatched and expanded as any
 other; that it was expanded is what "it came back" means. Nothing on a platform is touched.
+
+What comes before our own address (log rule, action group, Entra token, sign-in) is tested from the
+other end: a rule in Azure Monitor fires every hour, and its alert is the heartbeat. Azure Monitor
+itself watches that it comes, because an app that hears nothing cannot tell why.
 """
 
 from __future__ import annotations
@@ -19,13 +23,13 @@ from shared.ledger.tables import digest
 from shared.models import Json
 from shared.notify import messages
 from shared.settings import Settings
-from shared.telemetry.metrics import SELFTEST
+from shared.telemetry.metrics import HEARTBEATS, SELFTEST
 from shared.vocabulary import Scope
 
 log = logging.getLogger("lakemend.selftest")
 
 PATIENCE = timedelta(minutes=10)
-_SCOPE, _NAME = "everything", "selftest"
+_SCOPE, _NAME, _BEAT = "everything", "selftest", "heartbeat"
 _TIMEOUT = 15.0  # seconds for our own answer
 
 
@@ -50,8 +54,14 @@ class SelfTest(msgspec.Struct, omit_defaults=True):
         return self.sent_at is not None and self.back_at is None and now - self.sent_at > PATIENCE
 
 
+class Beat(msgspec.Struct, omit_defaults=True):
+    """When the newest heartbeat arrived."""
+
+    at: datetime | None = None
+
+
 class SelfTests:
-    """Remembers the newest self-test."""
+    """Remembers the newest self-test and the newest heartbeat."""
 
     def __init__(self, documents: Documents, clock: Clock) -> None:
         self._documents = documents
@@ -87,6 +97,20 @@ class SelfTests:
         if seconds is not None:
             SELFTEST.record(seconds)
         return mine
+
+    def beat(self) -> None:
+        """Note that a heartbeat arrived."""
+        now = self._clock.now()
+
+        def change(beat: Beat) -> None:
+            beat.at = now
+
+        self._documents.change(_SCOPE, _BEAT, Beat, change)
+        HEARTBEATS.record(1)
+
+    def last_beat(self) -> datetime | None:
+        """When the newest heartbeat arrived, None if none did."""
+        return self._documents.read(_SCOPE, _BEAT, Beat).at
 
     def note(self, identity: str, *, refused: str = "", told: bool = False) -> None:
         """Note why it could not be sent, or that its silence was told."""

@@ -100,6 +100,13 @@ SELFTEST = Metric(
     (),
     "How long a synthetic alert took through the whole path.",
 )
+HEARTBEATS = Metric(
+    "lakemend.heartbeats",
+    Kind.COUNT,
+    "{beat}",
+    (),
+    "Hourly alerts of our own rule that came through Azure Monitor and its action group.",
+)
 SWEEPS = Metric(
     "lakemend.sweeps",
     Kind.COUNT,
@@ -118,5 +125,6 @@ METRICS = (
     PLATFORM_ERRORS,
     BREAKER,
     SELFTEST,
+    HEARTBEATS,
     SWEEPS,
 )

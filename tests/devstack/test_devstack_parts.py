@@ -173,6 +173,6 @@ def test_wrong_flags_are_refused(wrong: list[str], capsys: pytest.CaptureFixture
 def test_the_example_settings_are_all_there_are_and_safe() -> None:
     values = json.loads((ROOT / "local.settings.json.example").read_text())["Values"]
     source = (ROOT / "shared/settings.py").read_text()
-    known = set(re.findall(r'env(?:\.get\(|, )"([A-Z_]+)"', source))
+    known = set(re.findall(r'env(?:\.get\(|, )"([A-Z_][A-Z0-9_]*)"', source))
     assert known - set(values) == set()
     assert settings.load(values).mode is Mode.OBSERVE

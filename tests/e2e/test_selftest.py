@@ -10,6 +10,7 @@ from shared.monitoring.selftest import PATIENCE, check
 from shared.telemetry import signals
 from tests.e2e.hosts import Host, StartHost
 from tests.heard import Heard
+from tests.unit.test_heartbeat import fired
 
 
 def back(host: Host) -> bool:
@@ -30,6 +31,12 @@ def test_it_comes_back_through_the_whole_path(start_host: StartHost) -> None:
     assert told["selftest_id"] == sent.json()["selftest_id"]
     assert 0 <= told["seconds"] < 60
     assert told["problem"] is None
+    assert told["heartbeat_at"] is None
+
+    heard = world.send("/azure-monitor", fired("LakemendHeartbeat", "lakemend"))
+    world.until(lambda: world.get(f"/api/alerts/{heard}").json()["disposition"] == "ignored")
+    assert "heartbeat came through" in world.get(f"/api/alerts/{heard}").text
+    assert world.get("/api/selftest").json()["heartbeat_at"] is not None
 
 
 def test_the_timer_sends_one_an_hour(start_host: StartHost) -> None:

@@ -127,13 +127,45 @@ def _secrets_in(file: File) -> Iterator[str]:
 
 
 def _secrets_out(file: File) -> Iterator[str]:
-    secure = {name for name, parameter in file.parameters.items() if parameter.secure}
+    tainted = _tainted(file)
     for name, value in file.outputs.items():
-        text = str(value)
-        if "getSecret" in text or any(re.search(rf"\b{each}\b", text) for each in secure):
+        if _shows(value, tainted):
             yield f"{file.path.name} output {name}: shows a secret"
+        elif _SECRET_NAME.search(name) or re.search(r"[kK]ey\b|\bkeys\b", str(value)):
+            yield f"{file.path.name} output {name}: looks like a secret"
     if match := _LISTS.search(file.source):
         yield f"{file.path.name}: {match.group(0)} reads keys; everybody comes with a token"
+
+
+def _tainted(file: File) -> set[str]:
+    """Names that hold a secret: secure parameters, and variables made of what holds one."""
+    found = {name for name, parameter in file.parameters.items() if parameter.secure}
+    before = -1
+    while len(found) != before:
+        before = len(found)
+        found |= {name for name, value in file.variables.items() if _shows(value, found)}
+    return found
+
+
+def _shows(value: Value, tainted: set[str]) -> bool:
+    text = str(value)
+    return "getSecret" in text or any(re.search(rf"\b{each}\b", text) for each in tainted)
+
+
+# Tokens and keys as they are given out, or anything long and random.
+_TOKEN = re.compile(
+    r"\b(?:dapi|dose|dkea)[0-9a-f]{32}|AccountKey=|SharedAccessKey=|[?&]sig=|\beyJ[\w-]{20,}|"
+    r"\bgh[pousr]_\w{30,}|'[A-Za-z0-9+/]{40,}={0,2}'|\b[0-9a-f]{32,}\b"
+)
+
+
+def tokens(text: str) -> list[str]:
+    """What looks like a secret written into a file."""
+    return [match.group(0)[:12] for match in _TOKEN.finditer(text)]
+
+
+def _literals(file: File) -> Iterator[str]:
+    yield from (f"{file.path.name}: a secret in the file: {each}…" for each in tokens(file.source))
 
 
 def _roles(file: File) -> Iterator[str]:
@@ -199,6 +231,7 @@ RULES: tuple[Callable[[File], Iterator[str]], ...] = (
     _demands,
     _secrets_in,
     _secrets_out,
+    _literals,
     _roles,
     _custom_roles,
     _settings,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from shared.ledger.tables import ALL_TABLES
 from tests.infra import bicep, security
-from tests.infra.bicep import File, Items, Text
-from tests.infra.conftest import INFRA, Plant
+from tests.infra.bicep import File, Items, Plain, Text
+from tests.infra.conftest import INFRA, ROOT, Plant
 
 
 def test_nothing_is_unsafe(files: dict[Path, File]) -> None:
@@ -38,7 +39,65 @@ def test_no_environment_acts_unasked() -> None:
     assert modes == {"dev": Text("observe"), "staging": Text("pilot"), "prod": Text("observe")}
 
 
+def test_what_runs_beyond_development_is_private() -> None:
+    private = {
+        path.stem: bicep.load(path).variables["isPrivate"]
+        for path in INFRA.glob("env/*.bicepparam")
+    }
+    assert private == {
+        "dev": Plain(value=False),
+        "staging": Plain(value=True),
+        "prod": Plain(value=True),
+    }
+
+
+def test_no_secret_is_written_into_a_file() -> None:
+    paths = [*INFRA.rglob("*.bicepparam"), *INFRA.rglob("*.sh"), *INFRA.rglob("*.py")]
+    paths += [ROOT / "azure.yaml", *(ROOT / ".github").rglob("*.yml")]
+    pinned = re.compile(r"@[0-9a-f]{40}\b")  # actions
+    found = {p.name: security.tokens(pinned.sub("", p.read_text("utf-8"))) for p in paths}
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "dapi" + "0123456789abcdef" * 2,
+        "DefaultEndpointsProtocol=https;AccountKey=x",
+        "https://x.example/?sv=1&sig=abc",
+        "'" + "Ab1/" * 11 + "=='",
+        "eyJ" + "hbGciOiJIUzI1NiJ9" * 2,
+    ],
+)
+def test_a_secret_in_a_parameter_file_is_seen(secret: str) -> None:
+    assert security.tokens(f"param packageIndexUrl = {secret}")
+
+
 FAULTS = {
+    "a secret through a variable": (
+        "modules/action-group.bicep",
+        "output id string = group.id",
+        "var inner = '${senderKey}'\nvar outer = inner\noutput id string = '${group.id}${outer}'",
+        "output id: shows a secret",
+    ),
+    "a key in an output": (
+        "modules/events.bicep",
+        "output id string = topic.id",
+        "output id string = topic.properties.sharedKey",
+        "output id: looks like a secret",
+    ),
+    "an output that is called one": (
+        "modules/events.bicep",
+        "output id string = topic.id",
+        "output accessToken string = topic.id",
+        "output accessToken: looks like a secret",
+    ),
+    "a token in a template": (
+        "modules/function.bicep",
+        "MAX_ALERT_BYTES: '1048576'",
+        "MAX_ALERT_BYTES: 'dapi0123456789abcdef0123456789abcdef'",
+        "a secret in the file: dapi",
+    ),
     "shared key on": (
         "modules/storage.bicep",
         "allowSharedKeyAccess: false",

@@ -180,6 +180,11 @@ CALL_FAULTS = {
         "identity.outputs.client",
         "identity.outputs.client: no such output",
     ),
+    "a secret where none is kept": (
+        "shortName: 'lm-people'",
+        "shortName: keys.getSecret('action-group-key')",
+        "a secret for a parameter that is not @secure()",
+    ),
     "no such file": ("'modules/vault.bicep'", "'modules/vaults.bicep'", "there is no file"),
 }
 
@@ -201,6 +206,30 @@ def test_an_environment_without_a_parameter_is_seen(plant: Plant, files: dict[Pa
     assert missing == ["prod: the parameter retentionDays of main.bicep is missing"]
     refused = list(types_check.check_values(wrong.variables, main, "prod"))
     assert refused == ["prod.mode: expected one of ['observe', 'pilot', 'production']"]
+
+
+NUMBERS = {
+    "below": ("maximumInstances = 100", "maximumInstances = 39", "expected at least 40"),
+    "above": ("logRetentionDays = 90", "logRetentionDays = 731", "expected at most 730"),
+    "none of the list": ("instanceMemory = 2048", "instanceMemory = 1024", "one of the allowed"),
+    "at the first level": ("maxRetries = 5", "maxRetries = 51", "expected at most 50"),
+}
+
+
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda p: p.stem)
+def test_numbers_are_within_their_limits(path: Path, files: dict[Path, File]) -> None:
+    main = files[INFRA / "main.bicep"]
+    assert types_check.check_numbers(bicep.load(path).variables, main, files) == []
+
+
+@pytest.mark.parametrize("fault", NUMBERS.values(), ids=NUMBERS)
+def test_a_number_outside_its_limits_is_seen(
+    fault: tuple[str, str, str], plant: Plant, files: dict[Path, File]
+) -> None:
+    good, bad, expected = fault
+    wrong = plant("env/prod.bicepparam", good, bad)
+    problems = types_check.check_numbers(wrong.variables, files[INFRA / "main.bicep"], files)
+    assert [p for p in problems if expected in p], problems
 
 
 def test_what_does_not_parse_is_refused_with_its_line() -> None:

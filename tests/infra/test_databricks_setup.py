@@ -127,9 +127,44 @@ def test_a_remedy_grants_nothing_where_it_does_nothing() -> None:
 
 
 def test_the_remedies_are_the_apps_and_the_documentation_shows_the_table() -> None:
-    assert set(grants.LEAST) - {""} <= set(NAMES)
+    assert set(grants.LEAST) - {""} == set(NAMES)
     page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
     for remedy, kinds in grants.LEAST.items():
         row = next(r for r in page.splitlines() if r.startswith(f"| `{remedy or 'observe'}`"))
         for kind, level in kinds.items():
             assert f"{kind.removesuffix('s')} {level.value.replace('_', ' ')}" in row, remedy
+        for privilege in grants.PRIVILEGES.get(remedy, {}).get("schema", []):
+            assert f"`{privilege.value.replace('_', ' ')}`" in row, remedy
+    deliveries = page.partition("A delivery ([delivery.md]")[2].partition("\n\n")[0]
+    for privilege in grants.PRIVILEGES["delivery"]["schema"]:
+        assert f"`{privilege.value.replace('_', ' ')}`" in deliveries.replace("\n", " ")
+
+
+def test_tables_are_made_with_a_warehouse_and_a_schema(
+    client: WorkspaceClient, sandbox: Sandbox
+) -> None:
+    sandbox.control("POST", "databricks/schemas", {"full_name": "main.sales"})
+    sandbox.control("POST", "databricks/warehouses", {"warehouse_id": "wh-1"})
+    asked = ["--principal", APP, "--warehouse", "wh-1", "--schema", "main.sales"]
+    grants.main([*asked, "--remedy", "create_table"], client)
+    assert levels(client, "warehouses", "wh-1") == [PermissionLevel.CAN_USE]
+    assert held(client, "schema", "main.sales") == {"USE_SCHEMA", "CREATE_TABLE"}
+    assert held(client, "catalog", "main") == {"USE_CATALOG"}
+    grants.main([*asked, "--delivery"], client)
+    assert "CREATE_MATERIALIZED_VIEW" in held(client, "schema", "main.sales")
+
+
+def held(client: WorkspaceClient, kind: str, name: str) -> set[str]:
+    body = client.api_client.do("GET", f"/api/2.1/unity-catalog/permissions/{kind}/{name}")
+    rows = body.get("privilege_assignments", [])
+    return {each for row in rows if row["principal"] == APP for each in row["privileges"]}
+
+
+def test_a_schema_without_its_catalog_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        grants.main(["--principal", APP, "--schema", "sales", "--delivery"])
+    assert "expected <catalog>.<schema>" in capsys.readouterr().err
+
+
+def test_a_remedy_that_needs_nothing_there_grants_nothing() -> None:
+    assert grants.least("warehouses", ["playbook", "wait_for_upstream"]) is None

@@ -25,6 +25,7 @@ case "$(basename "$0") $*" in
   *"ad app list"*) echo "${APP_THERE:-}" ;;
   *"ad app create"*) echo client-1 ;;
   *"ad app show"*) echo object-1 ;;
+  *"signed-in-user"*) echo "${ME:-}" ;;
   *"ad sp list"*461e8683*) echo sender-1 ;;
   *"ad sp list"*) echo "${SP_THERE:-}" ;;
   *"ad sp create"*) echo resource-1 ;;
@@ -33,6 +34,8 @@ case "$(basename "$0") $*" in
   curl*) printf '%s' "${STATUS:-401}" ;;
 esac
 """
+PEOPLE = '["team@example.com"]'
+REGISTERED = {"LAKEMEND_WEBHOOK_CLIENT_ID": "client-1", "LAKEMEND_WEBHOOK_OBJECT_ID": "object-1"}
 Run = Callable[..., tuple[subprocess.CompletedProcess[str], list[list[str]]]]
 
 
@@ -44,7 +47,7 @@ def run(tmp_path: Path) -> Run:
         (bins / name).write_text(STAND_IN)
         (bins / name).chmod(0o755)
     copy = tmp_path / "infra"
-    shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns("__pycache__", "main.bicepparam"))
+    shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns("__pycache__"))
     log = tmp_path / "calls"
 
     def called(
@@ -119,6 +122,37 @@ def test_a_second_time_nothing_is_made_twice(run: Run) -> None:
     assert [call for call in calls if "create" in call or "POST" in call] == []
 
 
+def test_who_makes_the_action_group_owns_the_application(run: Run) -> None:
+    """Azure takes a secure webhook only from an owner of its application."""
+    people = {"ME": "me-1", "LAKEMEND_OWNERS": "pipeline-1 pipeline-2"}
+    answer, calls = run("entra-app.sh", AZURE_ENV_NAME="dev", LAKEMEND_WITHOUT_AZD="1", **people)
+    assert answer.returncode == 0, answer.stderr
+    added = [call[-1] for call in calls if call[1:5] == ["ad", "app", "owner", "add"]]
+    assert added == ["me-1", "pipeline-1", "pipeline-2"]
+    assert [call for call in calls if call[0] == "azd"] == []
+    assert (
+        "LAKEMEND_WEBHOOK_CLIENT_ID=client-1\nLAKEMEND_WEBHOOK_OBJECT_ID=object-1" in answer.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "LAKEMEND_WEBHOOK_CLIENT_ID and LAKEMEND_WEBHOOK_OBJECT_ID"),
+        ({"LAKEMEND_WEBHOOK_CLIENT_ID": "client-1"}, "mode secure needs both"),
+        ({"LAKEMEND_WEBHOOK_MODE": "key", "LAKEMEND_EMAILS": "[]"}, "LAKEMEND_EMAILS names nobody"),
+        ({"LAKEMEND_WEBHOOK_MODE": "key"}, ""),
+        ({"LAKEMEND_WEBHOOK_CLIENT_ID": "c", "LAKEMEND_WEBHOOK_OBJECT_ID": "o"}, ""),
+    ],
+)
+def test_a_pipeline_without_application_or_people_is_refused(
+    run: Run, given: dict[str, str], told: str
+) -> None:
+    answer, _ = run("inputs.sh", **{"LAKEMEND_EMAILS": PEOPLE, **given})
+    assert (answer.returncode != 0) is bool(told)
+    assert told in answer.stderr
+
+
 def test_the_roles_are_scopes_of_the_app() -> None:
     granted = load({"APP_SERVICE_AUTH": json.dumps(app_roles())}).app_service_auth
     assert granted["ActionGroupsSecureWebhook"] == {Scope.SENDER}
@@ -139,28 +173,44 @@ def test_the_targets_have_the_fields_that_the_app_takes() -> None:
         assert set(kind.__struct_fields__) - optional <= given
 
 
-def test_azd_gets_the_parameters_of_its_environment(run: Run, tmp_path: Path) -> None:
-    answer, calls = run("preprovision.sh", AZURE_ENV_NAME="staging")
+def test_the_first_time_budget_and_application_are_told_to_azd(run: Run) -> None:
+    answer, calls = run("preprovision.sh", AZURE_ENV_NAME="staging", LAKEMEND_EMAILS=PEOPLE)
     assert answer.returncode == 0, answer.stderr
-    made = bicep.load(tmp_path / "infra" / "main.bicepparam")
-    assert made.using == "main.bicep"
-    assert made.variables["environmentName"] == Text("staging")
     told = [call[3] for call in calls if call[:3] == ["azd", "env", "set"]]
     assert told[0] == "LAKEMEND_BUDGET_START"
     assert "LAKEMEND_WEBHOOK_CLIENT_ID" in told
 
 
+@pytest.mark.parametrize("nobody", ["", "[]", '[""]'])
+def test_an_environment_that_would_tell_nobody_is_refused(run: Run, nobody: str) -> None:
+    answer, calls = run("preprovision.sh", AZURE_ENV_NAME="dev", LAKEMEND_EMAILS=nobody)
+    assert answer.returncode == 1
+    assert "LAKEMEND_EMAILS names nobody" in answer.stderr
+    assert calls == []
+
+
 @pytest.mark.parametrize(
     "known",
-    [{"LAKEMEND_WEBHOOK_MODE": "key"}, {"LAKEMEND_WEBHOOK_CLIENT_ID": "client-1"}],
+    [{"LAKEMEND_WEBHOOK_MODE": "key"}, REGISTERED],
     ids=["by key", "registered already"],
 )
 def test_no_application_is_made_where_none_is_needed(run: Run, known: dict[str, str]) -> None:
     answer, calls = run(
-        "preprovision.sh", AZURE_ENV_NAME="dev", LAKEMEND_BUDGET_START="2026-01-01", **known
+        "preprovision.sh",
+        AZURE_ENV_NAME="dev",
+        LAKEMEND_BUDGET_START="2026-01-01",
+        LAKEMEND_EMAILS=PEOPLE,
+        **known,
     )
     assert answer.returncode == 0, answer.stderr
     assert calls == []
+
+
+def test_half_an_application_is_made_whole(run: Run) -> None:
+    half = {"LAKEMEND_WEBHOOK_CLIENT_ID": "client-1", "LAKEMEND_EMAILS": PEOPLE}
+    answer, calls = run("preprovision.sh", AZURE_ENV_NAME="dev", **half)
+    assert answer.returncode == 0, answer.stderr
+    assert "LAKEMEND_WEBHOOK_OBJECT_ID" in [call[3] for call in calls if call[0] == "azd"]
 
 
 def test_an_environment_of_another_name_is_refused(run: Run) -> None:

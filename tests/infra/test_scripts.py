@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from shared.intake.azure_monitor import _BEAT
 from shared.settings import load
 from tests.infra.conftest import INFRA, ROOT
 
@@ -136,8 +137,18 @@ def test_the_settings_of_the_scheduler_are_the_ones_its_host_names() -> None:
 
 def test_the_hooks_are_there() -> None:
     project = yaml.safe_load((ROOT / "azure.yaml").read_text())
+    run = {name: Path(hook["run"]).name for name, hook in project["hooks"].items()}
+    assert run == {
+        "preprovision": "preprovision.sh",
+        "postprovision": "secrets.sh",
+        "postdeploy": "postdeploy.sh",
+    }
     for hook in project["hooks"].values():
-        assert (ROOT / hook["run"]).is_file()
+        assert hook["shell"] == "sh"
+        assert os.access(ROOT / hook["run"], os.X_OK)
+    app = project["services"]["app"]
+    assert (app["language"], app["host"], app["remoteBuild"]) == ("python", "function", True)
+    assert project["infra"] == {"provider": "bicep", "path": "infra", "module": "main"}
     source = (INFRA / "modules" / "function.bicep").read_text()
     assert [f"'azd-service-name': '{name}'" in source for name in project["services"]] == [True]
 
@@ -145,7 +156,13 @@ def test_the_hooks_are_there() -> None:
 def test_the_scripts_get_what_they_ask_for() -> None:
     given = set(re.findall(r"^output (\w+) ", (INFRA / "main.bicep").read_text(), re.MULTILINE))
     by_azd = {"AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_PRINCIPAL_ID", "AZURE_PRINCIPAL_TYPE"}
-    by_people = {"LAKEMEND_BUDGET_START", "LAKEMEND_WEBHOOK_MODE", "LAKEMEND_PACKAGE_BARE"}
+    by_people = {
+        "LAKEMEND_BUDGET_START",
+        "LAKEMEND_WEBHOOK_MODE",
+        "LAKEMEND_PACKAGE_BARE",
+        "LAKEMEND_EMAILS",
+    }
+    by_people |= {"LAKEMEND_OWNERS", "LAKEMEND_WITHOUT_AZD"}
     by_scripts = {"LAKEMEND_WEBHOOK_CLIENT_ID", "LAKEMEND_WEBHOOK_OBJECT_ID"}
     asked = set()
     for script in INFRA.glob("scripts/*.sh"):
@@ -193,6 +210,13 @@ def test_queries_and_documentation_name_the_same_metrics() -> None:
         named |= set(re.findall(r'"(lakemend\.[\w.]+)"', path.read_text()))
     page = (ROOT / "docs" / "deploy.md").read_text()
     assert named == set(re.findall(r"^\| `(lakemend\.[\w.]+)`", page, re.MULTILINE))
+
+
+def test_the_heartbeat_is_known_by_the_column_that_its_rule_splits_by() -> None:
+    rule = (INFRA / "modules" / "heartbeat.bicep").read_text()
+    query = (INFRA / "workbook" / "queries" / "heartbeat.kql").read_text()
+    assert f"name: '{_BEAT}'" in rule
+    assert f"{_BEAT} = " in query
 
 
 def test_an_alert_is_told_by_the_columns_that_intake_reads() -> None:

@@ -22,6 +22,7 @@ FUNCTIONS = frozenset(
         "contains",
         "empty",
         "environment",
+        "fail",
         "guid",
         "join",
         "json",
@@ -250,6 +251,8 @@ def check_values(
                 yield f"{place}.{name}: expected {parameter.type}"
         elif problem := _unfit(value, parameter.type):
             yield f"{place}.{name}: {problem}"
+        if not parameter.secure and _is_secret(value, source):
+            yield f"{place}.{name}: a secret for a parameter that is not @secure()"
         allowed = parameter.decorators.get("allowed")
         words = (
             [v.text for v in allowed[0].items if isinstance(v, Text)]
@@ -258,6 +261,50 @@ def check_values(
         )
         if words and isinstance(value, Text) and not value.computed and value.text not in words:
             yield f"{place}.{name}: expected one of {words}"
+
+
+def _is_secret(value: Value, source: File | None) -> bool:
+    secure = {n for n, p in source.parameters.items() if p.secure} if source else set()
+    return "getSecret(" in str(value) or (isinstance(value, Ref) and value.root in secure)
+
+
+def check_numbers(given: dict[str, Value], target: File, files: dict[Path, File]) -> list[str]:
+    """Numbers outside what a parameter allows, here or in a module that it is handed on to."""
+    found = []
+    for name, value in given.items():
+        if not isinstance(value, Plain) or isinstance(value.value, bool) or value.value is None:
+            continue
+        for decorators in _limits(target, name, files):
+            found += [f"{name}: {p}" for p in _outside(value.value, decorators)]
+    return found
+
+
+def _limits(file: File, name: str, files: dict[Path, File]) -> Iterator[dict[str, list[Value]]]:
+    if name in file.parameters:
+        yield file.parameters[name].decorators
+    for module in file.modules:
+        target = files.get(_target(file, module))
+        given = module.body.fields.get("params")
+        if target is None or not isinstance(given, Fields):
+            continue
+        for inner, value in given.fields.items():
+            if isinstance(value, Ref) and value.text == name:
+                yield from _limits(target, inner, files)
+
+
+def _outside(value: int, decorators: dict[str, list[Value]]) -> Iterator[str]:
+    least, most = _number(decorators.get("minValue")), _number(decorators.get("maxValue"))
+    if least is not None and value < least:
+        yield f"expected at least {least}"
+    if most is not None and value > most:
+        yield f"expected at most {most}"
+    allowed = decorators.get("allowed")
+    if allowed and isinstance(allowed[0], Items) and Plain(value) not in allowed[0].items:
+        yield "expected one of the allowed numbers"
+
+
+def _number(arguments: list[Value] | None) -> int | None:
+    return arguments[0].value if arguments and isinstance(arguments[0], Plain) else None
 
 
 def _unfit(value: Value, declared: str) -> str:
