@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from devstack.processes import azurite, azurite_connection, free_port
 from sandbox.testing import Sandbox, running_sandbox
 from shared.composition import Composition
 from shared.monitoring.health import Health, Swept
 from tests.monitoring.clocks import SetClock
+from tests.storage import running_azurite
 
 FACTORY = {"subscription_id": "sub", "resource_group": "rg", "name": "adf"}
 TARGETS = [
@@ -66,11 +66,8 @@ class Watch:
 
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    ports = (free_port(0), free_port(0), free_port(0))
-    service = azurite(tmp_path_factory.mktemp("azurite"), *ports)
-    service.start()
-    yield azurite_connection(*ports)
-    service.stop()
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from devstack.processes import azurite, azurite_connection, free_port
 from sandbox.testing import Sandbox, running_sandbox
 from shared.catalog.loader import load
 from shared.diagnosis.gather import Gatherer
@@ -23,6 +22,7 @@ from shared.remedies.registry import NAMES
 from shared.settings import SHIPPED_CATALOG
 from shared.settings import load as load_settings
 from shared.vocabulary import FailureKind
+from tests.storage import running_azurite
 
 WORKSPACE = "databricks"
 FACTORY = "adf"
@@ -102,11 +102,8 @@ def _nobody() -> Any:
 
 @pytest.fixture(scope="session")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    ports = (free_port(0), free_port(0), free_port(0))
-    service = azurite(tmp_path_factory.mktemp("azurite"), *ports)
-    service.start()
-    yield azurite_connection(*ports)
-    service.stop()
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devstack.processes import azurite, azurite_connection, free_port
 from shared.errors import InputError, LedgerMissing
 from shared.findings.model import Finding, FindingKind, FindingState, Seen, Silence, finding_id
 from shared.ledger.findings import Findings
@@ -22,22 +21,13 @@ from shared.notify.outbox import Outbox
 from shared.redaction import Redactor
 from shared.reporting.finding_list import next_cursor, parse
 from shared.targets import DataFactory, Targets
+from tests.clocks import StepClock
+from tests.storage import running_azurite
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SLOW = FindingKind.SLOW_RUN
 KINDS = frozenset({SLOW, FindingKind.DRIFT})
-
-
-class StepClock:
-    def __init__(self) -> None:
-        self.moment = NOW
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def sleep(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
 
 
 class Desk:
@@ -46,7 +36,7 @@ class Desk:
     def __init__(self, connection: str) -> None:
         storage = Storage("f" + random.SystemRandom().randbytes(6).hex(), connection)
         storage.create()
-        self.clock = StepClock()
+        self.clock = StepClock(NOW)
         self.findings = Findings(storage.table(FINDINGS), self.clock)
         redactor = Redactor(["hunter2-secret"])
         self.outbox = Outbox(lambda: storage.table(MESSAGES), redactor, self.clock, wanted=True)
@@ -73,11 +63,8 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    ports = (free_port(0), free_port(0), free_port(0))
-    service = azurite(tmp_path_factory.mktemp("azurite"), *ports)
-    service.start()
-    yield azurite_connection(*ports)
-    service.stop()
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.processes import azurite, azurite_connection, free_port
+from devstack.processes import azurite_connection, free_port
 from shared.errors import LedgerMissing, LedgerUnavailable
 from shared.ledger import tables
 from shared.ledger.alerts import Alerts
@@ -28,39 +28,25 @@ from shared.policy.model import BreakerLimits, Policy
 from shared.redaction import Redactor
 from shared.telemetry import signals
 from shared.vocabulary import Condition, Disposition, FailureKind, IncidentState
+from tests.clocks import StepClock
 from tests.heard import Heard
+from tests.storage import running_azurite
 
 NOW = datetime(2026, 11, 20, 3, 12, 0, 123000, tzinfo=UTC)
 FAILURE = Failure(FailureKind.PIPELINE_RUN, "adf", "p", "run-1", group="run-1")
 
 
-class StepClock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.moment = NOW
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def sleep(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
-
-
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    ports = (free_port(0), free_port(0), free_port(0))
-    service = azurite(tmp_path_factory.mktemp("azurite"), *ports)
-    service.start()
-    storage = Storage("unit", azurite_connection(*ports))
-    storage.create()
-    yield storage
-    service.stop()
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as connection:
+        storage = Storage("unit", connection)
+        storage.create()
+        yield storage
 
 
 @pytest.fixture
 def clock() -> StepClock:
-    return StepClock()
+    return StepClock(NOW)
 
 
 def alert(name: str, **more: object) -> Alert:
@@ -334,7 +320,7 @@ class Listening(logging.Handler):
 
 
 def test_each_entry_is_a_line_of_its_incident_or_delivery(storage: Storage) -> None:
-    audit = Audit(storage.table(tables.AUDIT), Redactor(), StepClock())
+    audit = Audit(storage.table(tables.AUDIT), Redactor(), StepClock(NOW))
     log, listening = logging.getLogger("lakemend.timeline"), Listening()
     log.addHandler(listening)
     log.setLevel(logging.INFO)

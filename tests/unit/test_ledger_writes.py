@@ -9,7 +9,6 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from devstack.processes import azurite, azurite_connection, free_port
 from shared.errors import LedgerConflict, LedgerMissing, LedgerRefused
 from shared.ledger import tables
 from shared.ledger.alerts import Alerts, Settled
@@ -22,21 +21,10 @@ from shared.ledger.tables import Storage, Table
 from shared.models import Alert, AuditEntry
 from shared.redaction import Redactor
 from shared.vocabulary import Condition, Disposition
+from tests.clocks import StepClock
+from tests.storage import running_azurite
 
 NOW = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
-
-
-class Clock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.moment = NOW
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def sleep(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
 
 
 class Tally(msgspec.Struct):
@@ -47,11 +35,8 @@ class Tally(msgspec.Struct):
 
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    ports = (free_port(0), free_port(0), free_port(0))
-    service = azurite(tmp_path_factory.mktemp("azurite"), *ports)
-    service.start()
-    yield azurite_connection(*ports)
-    service.stop()
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -98,21 +83,21 @@ def test_what_storage_refuses_is_told_as_refused(state: tuple[Table, Table]) -> 
 
 
 def test_a_change_on_old_ground_is_made_on_what_stands(state: tuple[Table, Table]) -> None:
-    one, two = (Documents(table, Clock()) for table in state)
+    one, two = (Documents(table, StepClock(NOW)) for table in state)
     for number, documents in enumerate((one, one, two, one, two)):
         documents.change("s", "tally", Tally, lambda t, n=number: t.names.append(str(n)))  # type: ignore[misc]
     assert one.read("s", "tally", Tally).names == ["0", "1", "2", "3", "4"]
 
 
 def test_an_answer_without_a_change_is_of_what_stands(state: tuple[Table, Table]) -> None:
-    one, two = (Documents(table, Clock()) for table in state)
+    one, two = (Documents(table, StepClock(NOW)) for table in state)
     one.read("s", "tally", Tally)  # there is none, as far as this process knows
     two.change("s", "tally", Tally, lambda t: t.names.append("taken"))
     assert one.change("s", "tally", Tally, lambda t: list(t.names)) == ["taken"]
 
 
 def test_nothing_is_refused_on_old_ground(state: tuple[Table, Table]) -> None:
-    ours, theirs = (Documents(table, Clock()) for table in state)
+    ours, theirs = (Documents(table, StepClock(NOW)) for table in state)
     ours.change("tally", "turn", Tally, lambda tally: tally.names.append("ours"))
     theirs.change("tally", "turn", Tally, lambda tally: tally.names.append("theirs"))
 
@@ -125,7 +110,7 @@ def test_nothing_is_refused_on_old_ground(state: tuple[Table, Table]) -> None:
 
 
 def test_the_ceiling_of_the_day_holds_on_an_old_sum(processes: tuple[Storage, Storage]) -> None:
-    one, two = (Spend(each.table(tables.SPEND), Clock()) for each in processes)
+    one, two = (Spend(each.table(tables.SPEND), StepClock(NOW)) for each in processes)
     assert one.reserve("a/1", 4.0, 10.0)
     assert two.reserve("b/1", 4.0, 10.0)
     assert not one.reserve("c/1", 4.0, 10.0)
@@ -138,7 +123,7 @@ def test_the_ceiling_of_the_day_holds_on_an_old_sum(processes: tuple[Storage, St
 
 
 def test_a_lease_taken_by_the_other_process_is_respected(state: tuple[Table, Table]) -> None:
-    clock = Clock()
+    clock = StepClock(NOW)
     one, two = (Locks(table, clock) for table in state)
     assert one.holder("t") == ""
     assert two.acquire(["t"], "two", 60) == ""
@@ -152,7 +137,7 @@ def test_a_lease_taken_by_the_other_process_is_respected(state: tuple[Table, Tab
 
 
 def test_the_chain_stays_whole_when_two_processes_write(processes: tuple[Storage, Storage]) -> None:
-    clock = Clock()
+    clock = StepClock(NOW)
     one, two = (
         Audit(each.table(tables.AUDIT), Redactor(), clock, "signing-key") for each in processes
     )
@@ -167,7 +152,7 @@ def test_the_chain_stays_whole_when_two_processes_write(processes: tuple[Storage
 def test_a_timeline_that_is_taken_for_new_goes_on_where_it_stands(
     processes: tuple[Storage, Storage],
 ) -> None:
-    one, two = (Audit(each.table(tables.AUDIT), Redactor(), Clock()) for each in processes)
+    one, two = (Audit(each.table(tables.AUDIT), Redactor(), StepClock(NOW)) for each in processes)
     one.append("i", [AuditEntry(NOW, "a", "Opened", "first", key="opened")])
     two.begin("i")
     head = two.append("i", [AuditEntry(NOW, "a", "Opened", "again", key="opened")])

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 
-from devstack.processes import azurite, azurite_connection, free_port
 from shared.errors import LedgerUnavailable
 from shared.ledger import tables
 from shared.ledger.tables import Storage
@@ -19,20 +18,11 @@ from shared.notify.model import Message, MessageKind, Severity
 from shared.notify.outbox import Delivery, DeliveryState, Outbox
 from shared.notify.routing import Channel
 from shared.redaction import Redactor
+from tests.clocks import StepClock
+from tests.storage import running_azurite
 
 NOW = datetime(2026, 11, 20, 3, 12, 0, 123000, tzinfo=UTC)
 MAIL, CHAT = Channel("mail", "mailtos://a"), Channel("Chat", "slack://b")
-
-
-class StepClock:
-    def __init__(self) -> None:
-        self.moment = NOW
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def sleep(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
 
 
 class Post:
@@ -57,17 +47,13 @@ class Post:
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    ports = (free_port(0), free_port(0), free_port(0))
-    service = azurite(tmp_path_factory.mktemp("azurite"), *ports)
-    service.start()
-    # Each test has tables of its own.
-    yield Storage(f"u{uuid4().hex[:8]}", azurite_connection(*ports))
-    service.stop()
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as connection:
+        yield Storage(f"u{uuid4().hex[:8]}", connection)  # each test has tables of its own
 
 
 @pytest.fixture
 def clock() -> StepClock:
-    return StepClock()
+    return StepClock(NOW)
 
 
 @pytest.fixture

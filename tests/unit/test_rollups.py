@@ -12,7 +12,6 @@ from typing import Any, cast
 import pytest
 from azure.data.tables import TableClient
 
-from devstack.processes import azurite, azurite_connection, free_port
 from shared.healing.context import Context
 from shared.ledger import tables
 from shared.ledger.audit import Audit
@@ -30,20 +29,11 @@ from shared.redaction import Redactor
 from shared.reporting.facts import Fact
 from shared.reporting.rollup import Key, Rollup, rolled
 from shared.vocabulary import DecisionKind, FailureKind, IncidentState, Reason, Verdict
+from tests.clocks import StepClock
+from tests.storage import running_azurite
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-
-
-class StepClock:
-    def __init__(self) -> None:
-        self.moment = NOW
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def sleep(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
 
 
 class Counter:
@@ -64,7 +54,7 @@ class Account:
 
     def __init__(self, connection: str) -> None:
         self.counter = Counter()
-        self.clock = StepClock()
+        self.clock = StepClock(NOW)
         self._prefix = "r" + random.SystemRandom().randbytes(6).hex()
         self._connection = connection
         Storage(self._prefix, connection).create()
@@ -103,11 +93,8 @@ class Account:
 
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    ports = (free_port(0), free_port(0), free_port(0))
-    service = azurite(tmp_path_factory.mktemp("azurite"), *ports)
-    service.start()
-    yield azurite_connection(*ports)
-    service.stop()
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as connection:
+        yield connection
 
 
 @pytest.fixture
