@@ -20,6 +20,7 @@ from shared.monitoring.noting import Look
 from shared.monitoring.readiness import Check
 from shared.monitoring.subject import Subject
 from shared.monitoring.tables import Measured, Tables
+from shared.monitoring.veil import Veil
 from shared.notify.model import Severity
 from shared.platforms.calls import as_promised
 from shared.platforms.databricks import WorkspaceApi
@@ -38,7 +39,10 @@ _NOT_DELIVERED = frozenset({"deployment", "edit_mode", "format"})
 
 
 class Baseline(msgspec.Struct, omit_defaults=True):
-    """The specification that a pipeline and its jobs are held to; no `at`: there is none."""
+    """The specification that a pipeline and its jobs are held to; no `at`: there is none.
+
+    Its secrets are masked before it is kept.
+    """
 
     spec: Row = {}
     jobs: dict[str, Row] = {}
@@ -63,6 +67,7 @@ class Report(msgspec.Struct, frozen=True):
     deployed: Deployed
     checks: list[Check]
     baseline: Baseline | None
+    drift: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -112,7 +117,7 @@ class Pipelines:
             tables = Tables(self._documents, self._clock).known(deployed.target)
         api = self._platforms.workspace(deployed.target)
         baseline = self.baseline(deployed)
-        drift = tuple(_drift(baseline, deployed)) if baseline else None
+        drift = tuple(self._drift(baseline, deployed)) if baseline else None
         subject = Subject(
             deployed.spec,
             tuple(deployed.jobs.values()),
@@ -121,7 +126,7 @@ class Pipelines:
             drift,
             _own_tables(deployed.spec, tables),
         )
-        return Report(deployed, readiness.checked(subject), baseline)
+        return Report(deployed, readiness.checked(subject), baseline, drift or ())
 
     def baseline(self, deployed: Deployed) -> Baseline | None:
         """What was delivered or accepted, None if nothing was."""
@@ -175,12 +180,21 @@ class Pipelines:
         report = self.report(deployed, tables)
         return [*_not_ready(report), *_drifted(report)]
 
+    def _drift(self, baseline: Baseline, deployed: Deployed) -> list[str]:
+        before = {**baseline.spec, "jobs": baseline.jobs}
+        after = {**deployed.spec, "jobs": _delivered(deployed.jobs)}
+        return differences(before, after, self._veil(deployed))
+
+    def _veil(self, deployed: Deployed) -> Veil:
+        return Veil(self._redactor, _key(deployed))
+
     def _keep(self, deployed: Deployed, by: str, *, replace: bool) -> Baseline:
-        now = self._clock.now()
+        now, veil = self._clock.now(), self._veil(deployed)
+        spec, jobs = veil.over(deployed.spec), veil.over(_delivered(deployed.jobs))
 
         def change(kept: Baseline) -> Baseline:
             if replace or kept.at is None:
-                kept.spec, kept.jobs = deployed.spec, _delivered(deployed.jobs)
+                kept.spec, kept.jobs = spec, jobs
                 kept.at, kept.by = now, by
             return kept
 
@@ -201,12 +215,12 @@ def _not_ready(report: Report) -> list[Seen]:
 def _drifted(report: Report) -> list[Seen]:
     if report.baseline is None:
         return []
-    changes = _drift(report.baseline, report.deployed)
+    changes = report.drift
     if not changes:
         return []
     summary = f"{report.deployed.name} differs from what was accepted ({report.baseline.by})"
     proposal = "deliver the change, or accept it as the new baseline"
-    return [_seen(FindingKind.DRIFT, report.deployed, summary, tuple(changes), proposal)]
+    return [_seen(FindingKind.DRIFT, report.deployed, summary, changes, proposal)]
 
 
 def _seen(
@@ -223,11 +237,6 @@ def _own_tables(spec: Row, tables: dict[str, Measured]) -> tuple[tuple[str, Meas
         return ()
     prefix = f"{spec['catalog']}.{schema}.".lower()
     return tuple((n, t) for n, t in sorted(tables.items()) if n.lower().startswith(prefix))
-
-
-def _drift(baseline: Baseline, deployed: Deployed) -> list[str]:
-    before = {**baseline.spec, "jobs": baseline.jobs}
-    return differences(before, {**deployed.spec, "jobs": _delivered(deployed.jobs)})
 
 
 def _delivered(jobs: dict[str, Row]) -> dict[str, Row]:

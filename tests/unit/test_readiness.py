@@ -12,6 +12,8 @@ from shared.monitoring.drift import differences
 from shared.monitoring.readiness import Check, checked
 from shared.monitoring.subject import Subject
 from shared.monitoring.tables import Measured, Point
+from shared.monitoring.veil import Veil
+from shared.redaction import Redactor
 
 Json = dict[str, Any]
 
@@ -156,3 +158,43 @@ def test_large_tables_are_clustered_by_columns_that_they_have() -> None:
     )  # fmt: skip
     nothing = next(c for c in checked(Subject({})) if c.name == "clustering")
     assert nothing.passed is None
+
+
+SECRETS = [
+    ({"configuration": {"db.password": "OldValue1"}}, {"configuration": {"db.password": "NewVal"}}),
+    ({"configuration": {}}, {"configuration": {"fs.azure.account.oauth2.client.secret.x": "NewVal"}}),
+    ({"spark_conf": {"fs.azure.account.key.x": "OldValue1"}}, {"spark_conf": {}}),
+    ({}, {"tasks": [{"task_key": "a", "params": ["--db-password", "NewVal", "--day", "1"]}]}),
+    (
+        {"parameters": [{"name": "apiToken", "default": "OldValue1"}]},
+        {"parameters": [{"name": "apiToken", "default": "NewVal"}]},
+    ),
+    ({"env": {"clientSecret": {"v": "OldValue1"}}}, {"env": {"clientSecret": {"v": "NewVal"}}}),
+    ({"url": "jdbc:x://h;password=OldValue1"}, {"url": "jdbc:x://h;password=NewVal"}),
+    ({"a": {"sas": 12345678}}, {"a": {"sas": "NewVal"}}),
+    ({"c": "x" * 200}, {"c": "x" * 118 + " AccountKey=NewVal" + "y" * 40}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), SECRETS)
+def test_no_side_of_a_changed_secret_is_shown(before: Json, after: Json) -> None:
+    lines = differences(before, after)
+    assert len(lines) == 1
+    assert not any(part in lines[0] for part in ("OldValue1", "NewVal", "12345678", "#"))
+    assert differences(after, after) == []
+    # Redacted once more on its way, the line still says what was not set.
+    assert Redactor().text(lines[0]) == lines[0]
+
+
+@pytest.mark.parametrize(("before", "after"), SECRETS)
+def test_what_is_kept_holds_no_secret_and_still_tells_a_change(before: Json, after: Json) -> None:
+    veil = Veil(Redactor(), "dbx|p1")
+    kept = veil.over(before)
+    assert "OldValue1" not in str(kept)
+    assert "12345678" not in str(kept)
+    assert veil.over(kept) == kept
+    assert differences(kept, before, veil) == []
+    assert len(differences(kept, after, veil)) == 1
+    assert differences({"a": [{"task_key": "t", "n": 1}]}, {"a": [{"task_key": "t", "n": 2}]}) == [
+        "a.t.n: 1 → 2"
+    ]
