@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 
 from shared.clock import Clock
-from shared.errors import ConfigurationError, NothingChanged, PlatformMissing
+from shared.errors import ConfigurationError, LedgerRefused, NothingChanged, PlatformMissing
 from shared.findings.model import FindingKind, Seen
 from shared.ledger.documents import Documents
 from shared.monitoring import readiness
 from shared.monitoring.drift import differences
 from shared.monitoring.noting import Look
 from shared.monitoring.readiness import Check
-from shared.monitoring.subject import Subject
+from shared.monitoring.subject import RUNS_AS, STARTED_BY, Subject, each_task, job_name
 from shared.monitoring.tables import Measured, Tables
 from shared.monitoring.veil import Veil
 from shared.notify.model import Severity
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 _SCOPE = "baseline"
 _KINDS = frozenset({FindingKind.NOT_READY, FindingKind.DRIFT})
 # Settings of a job that say nothing about what was delivered.
-_NOT_DELIVERED = frozenset({"deployment", "edit_mode", "format"})
+_NOT_DELIVERED = frozenset({"deployment", "edit_mode", "format", RUNS_AS, STARTED_BY})
 
 
 class Baseline(msgspec.Struct, omit_defaults=True):
@@ -122,9 +122,11 @@ class Pipelines:
             deployed.spec,
             tuple(deployed.jobs.values()),
             deployed.run_as,
-            _acl(api, deployed.pipeline_id),
+            _acl(api, "pipelines", deployed.pipeline_id),
             drift,
             _own_tables(deployed.spec, tables),
+            deployed.pipeline_id,
+            _job_acls(api, deployed.jobs),
         )
         return Report(deployed, readiness.checked(subject), baseline, drift or ())
 
@@ -134,7 +136,11 @@ class Pipelines:
         return kept if kept.at is not None else None
 
     def accept(self, deployed: Deployed, by: str) -> Baseline:
-        """Take a pipeline as it is now for what it should be."""
+        """Take a pipeline as it is now for what it should be.
+
+        Raises:
+            LedgerRefused: it is too large to be kept.
+        """
         return self._keep(deployed, by, replace=True)
 
     def sweep(self) -> Iterator[Look]:
@@ -158,16 +164,12 @@ class Pipelines:
         for row in rows:
             pipeline_id = str(row.get("pipeline_id"))
             try:
-                with as_promised():
-                    deployed = _deployed(api, row, jobs)
-                seen += self._checked(deployed, tables)
+                with as_promised():  # one odd specification must not hold up the others
+                    seen += self._checked(_deployed(api, row, jobs), tables)
             except PlatformMissing:
                 pass  # deleted since it was listed
             except NothingChanged as error:
                 log.warning("readiness of %s: %s", pipeline_id, self._redactor.text(str(error)))
-                continue
-            except ValueError:  # a specification that one row does not hold
-                log.warning("readiness of %s: too large to be kept", pipeline_id)
                 continue
             looked.add(pipeline_id)
         # What is no longer listed is gone, and so are the findings about it.
@@ -176,7 +178,10 @@ class Pipelines:
 
     def _checked(self, deployed: Deployed, tables: dict[str, Measured]) -> list[Seen]:
         if self.baseline(deployed) is None:
-            self._keep(deployed, "first seen", replace=False)
+            try:
+                self._keep(deployed, "first seen", replace=False)
+            except LedgerRefused as error:  # checked all the same; only its drift is not told
+                log.warning("baseline of %s: %s", deployed.pipeline_id, error)
         report = self.report(deployed, tables)
         return [*_not_ready(report), *_drifted(report)]
 
@@ -198,7 +203,11 @@ class Pipelines:
                 kept.at, kept.by = now, by
             return kept
 
-        return self._documents.change(_SCOPE, _key(deployed), Baseline, change)
+        try:
+            return self._documents.change(_SCOPE, _key(deployed), Baseline, change)
+        except ValueError:
+            words = "the pipeline and its jobs are too large to be kept as a baseline"
+            raise LedgerRefused(words) from None
 
 
 def _not_ready(report: Report) -> list[Seen]:
@@ -252,24 +261,74 @@ def _deployed(api: WorkspaceApi, row: Row, jobs: dict[str, dict[str, Row]]) -> D
     identity = str(whole.get("pipeline_id") or row["pipeline_id"])
     name = str(whole.get("name") or spec.get("name") or identity)
     run_as = str(whole.get("run_as_user_name") or "")
-    return Deployed(api.workspace.name, identity, name, spec, jobs.get(identity, {}), run_as)
+    own = {job_id: _whose(api, job_id, job) for job_id, job in jobs.get(identity, {}).items()}
+    return Deployed(api.workspace.name, identity, name, spec, own, run_as)
+
+
+def _whose(api: WorkspaceApi, job_id: str, job: Row) -> Row:
+    """A job with whom it runs as; where its settings do not say, only the job itself does."""
+    if job.get("run_as"):
+        return job
+    try:
+        return job | {RUNS_AS: str(api.job(job_id).get("run_as_user_name") or "")}
+    except NothingChanged:  # the check leaves out what is not told
+        return job
 
 
 def _jobs_by_pipeline(api: WorkspaceApi) -> dict[str, dict[str, Row]]:
     """The settings of the jobs that start each pipeline, by pipeline and job."""
-    found: dict[str, dict[str, Row]] = defaultdict(dict)
+    listed: dict[str, Row] = {}
+    starts: dict[str, set[str]] = defaultdict(set)  # which jobs start a job
+    found: dict[str, set[str]] = defaultdict(set)  # and a pipeline
     for job in api.jobs_with_tasks():
-        settings = dict(job.get("settings") or {})
-        for task in settings.get("tasks") or []:
-            started = (task.get("pipeline_task") or {}).get("pipeline_id")
-            if started:
-                found[str(started)][str(job["job_id"])] = settings
-    return found
+        try:
+            with as_promised():
+                job_id, settings = str(job["job_id"]), dict(job.get("settings") or {})
+                pipelines, jobs = _started(settings)
+        except NothingChanged as error:
+            log.warning("a job of %s: %s", api.workspace.name, error)
+            continue
+        listed[job_id] = settings
+        for identity in pipelines:
+            found[identity].add(job_id)
+        for child in jobs:
+            starts[child].add(job_id)
+    return {
+        identity: {
+            job_id: listed[job_id] | {STARTED_BY: [listed[j] for j in _above(job_id, starts)]}
+            for job_id in sorted(jobs)
+        }
+        for identity, jobs in found.items()
+    }
 
 
-def _acl(api: WorkspaceApi, pipeline_id: str) -> tuple[Row, ...] | None:
+def _started(settings: Row) -> tuple[set[str], set[str]]:
+    """The pipelines and the jobs that the tasks of a job start."""
+    pipelines, jobs = set(), set()
+    for task in each_task(settings):
+        pipelines.add(str((task.get("pipeline_task") or {}).get("pipeline_id") or ""))
+        jobs.add(str((task.get("run_job_task") or {}).get("job_id") or ""))
+    return pipelines - {""}, jobs - {""}
+
+
+def _above(job_id: str, starts: dict[str, set[str]]) -> list[str]:
+    """The jobs that start a job, over any number of others."""
+    found: set[str] = set()
+    fresh = set(starts.get(job_id, ()))
+    while fresh:
+        found |= fresh
+        fresh = {above for one in fresh for above in starts.get(one, ())} - found
+    return sorted(found - {job_id})
+
+
+def _job_acls(api: WorkspaceApi, jobs: dict[str, Row]) -> tuple[tuple[str, tuple[Row, ...]], ...]:
+    read = [(job_name(job), _acl(api, "jobs", job_id)) for job_id, job in jobs.items()]
+    return tuple((name, acl) for name, acl in read if acl is not None)
+
+
+def _acl(api: WorkspaceApi, kind: str, identity: str) -> tuple[Row, ...] | None:
     try:
-        return tuple(api.permissions("pipelines", pipeline_id))
+        return tuple(api.permissions(kind, identity))
     except NothingChanged:  # reading them is a right of its own
         return None
 

@@ -198,3 +198,61 @@ def test_what_is_kept_holds_no_secret_and_still_tells_a_change(before: Json, aft
     assert differences({"a": [{"task_key": "t", "n": 1}]}, {"a": [{"task_key": "t", "n": 2}]}) == [
         "a.t.n: 1 → 2"
     ]
+
+
+REFRESH: Json = {"task_key": "refresh", "pipeline_task": {"pipeline_id": "p"}}
+LOOSE, PREPARE = {"task_key": "alsoloose"}, {"task_key": "prepare"}
+REPORT = {"task_key": "report", "depends_on": [{"task_key": "prepare"}]}
+AFTER = REFRESH | {"depends_on": [{"task_key": "prepare"}]}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "passed"),
+    [
+        ([REFRESH, LOOSE, PREPARE, REPORT], False),
+        ([REFRESH, PREPARE, REPORT], False),
+        ([AFTER, PREPARE, REPORT], True),
+        ([AFTER, PREPARE, LOOSE], False),
+        ([REFRESH], True),
+        ([{"task_key": "each", "for_each_task": {"task": REFRESH}}, LOOSE], False),
+    ],
+)
+def test_the_order_is_the_pipeline_tasks_own(tasks: list[Json], passed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert verdicts(SPEC, (JOB | {"tasks": tasks},), pipeline_id="p")["order"] is passed
+
+
+@pytest.mark.parametrize(
+    ("settings", "most", "passed"),
+    [
+        ({}, 3, True),
+        ({}, 500, False),
+        ({"pipelines.maxFlowRetryAttempts": "0"}, 0, False),
+        ({"pipelines.maxFlowRetryAttempts": 2}, 0, True),
+        ({"pipelines.numUpdateRetryAttempts": "-1"}, 0, False),
+        ({"pipelines.numUpdateRetryAttempts": "many"}, 0, False),
+    ],
+)
+def test_retries_are_bounded_and_there(settings: Json, most: int, passed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    each = {"task_key": "e", "for_each_task": {"task": {"task_key": "t", "max_retries": most}}}
+    job = JOB | {"tasks": [each]}
+    assert verdicts(SPEC | {"configuration": settings}, (job,))["retries"] is passed
+
+
+def test_a_job_that_does_not_say_runs_as_it_is_told() -> None:
+    silent = {k: v for k, v in JOB.items() if k != "run_as"}
+    assert failing(SPEC, (silent | {"run_as_user_name": "someone@example.com"},)) == {"identity"}
+    assert failing(SPEC, (silent | {"run_as_user_name": PRINCIPAL},)) == set()
+
+
+def test_a_job_that_a_scheduled_job_starts_is_scheduled() -> None:
+    child = JOB | {"schedule": None}
+    assert failing(SPEC, (child | {"started_by": [JOB]},)) == set()
+    paused = JOB | {"schedule": {**SCHEDULE, "pause_status": "PAUSED"}}
+    assert failing(SPEC, (child | {"started_by": [paused]},)) == {"schedule"}
+
+
+def test_rights_on_the_jobs_count() -> None:
+    users = {"group_name": "users", "all_permissions": [{"permission_level": "CAN_MANAGE"}]}
+    assert failing(SPEC, job_acls=(("nightly", ACL),)) == set()
+    assert failing(SPEC, job_acls=(("nightly", (users,)),)) == {"permissions"}
+    assert failing(SPEC, job_acls=(("nightly", ()),)) == {"permissions"}
