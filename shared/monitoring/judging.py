@@ -21,7 +21,7 @@ from shared.monitoring.pace import (
 )
 from shared.monitoring.paces import Tracks, waiting_by_resource
 from shared.notify.model import Severity
-from shared.vocabulary import FailureKind, RunState
+from shared.vocabulary import FailureKind
 
 Row = dict[str, Any]
 

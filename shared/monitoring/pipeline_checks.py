@@ -96,7 +96,8 @@ def tags(subject: Subject) -> Answer:
 def retries(subject: Subject) -> Answer:
     """Development mode repeats nothing; outside of it the pipeline repeats updates by itself."""
     settings = subject.spec.get("configuration") or {}
-    wrong = [f"{name} is {settings[name]}" for name in _OWN_RETRIES if _none_or_endless(settings, name)]
+    own = [name for name in _OWN_RETRIES if _none_or_endless(settings, name)]
+    wrong = [f"{name} is {settings[name]}" for name in own]
     for job in subject.jobs:
         most = [int(task.get("max_retries") or 0) for task in each_task(job)]
         if any(count < 0 for count in most):
@@ -165,7 +166,8 @@ def _managed(acl: tuple[Row, ...], what: str) -> tuple[bool, str]:
     held = [_who(e) for e in acl if e.get("group_name") and _level(e) & _MANAGING]
     if "users" in held:
         return False, f"everybody may change {what}"
-    return bool(held), f"{', '.join(held)} may manage {what}" if held else f"no group may manage {what}"
+    who = ", ".join(held) or "no group"
+    return bool(held), f"{who} may manage {what}"
 
 
 _MANAGING = frozenset({"CAN_MANAGE", "IS_OWNER"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from math import isfinite
 from statistics import median
 from typing import Any
 
@@ -129,7 +130,7 @@ def _period(row: Row) -> Period:
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell of a result
-    """The number in a cell: results are texts.
+    """The number in a cell: results are texts. None for one that is not finite: it tells nothing.
 
     Raises:
         PlatformUnavailable: it is none.
@@ -137,9 +138,10 @@ def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell of a result
     if value is None:
         return None
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         raise PlatformUnavailable("a cell of the system tables is not a number") from None
+    return number if isfinite(number) else None
 
 
 def judged(target: str, resource: str, periods: list[Period]) -> list[Seen]:

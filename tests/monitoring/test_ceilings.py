@@ -213,3 +213,14 @@ def test_the_warehouse_setting() -> None:
         listed = json.dumps([{"kind": "databricks", "name": "one", "host": "https://a.example"}])
         with pytest.raises(ConfigurationError, match="SYSTEM_TABLES_WAREHOUSE_ID"):
             load({"TARGETS": listed, "SYSTEM_TABLES_WAREHOUSE_ID": wrong})
+
+
+def test_a_cell_that_is_not_finite_tells_nothing() -> None:
+    cells = ("NaN", "Infinity", "-inf")
+    rows = [
+        {"what": "job", "resource": "1", "period": str(n), "began": str(n), "memory": cell}
+        for n, cell in enumerate(cells)
+    ]
+    listed = series(rows)["", "job 1"]
+    assert [period.memory for period in listed] == [None] * 3
+    assert judged("w", "job 1", listed) == []

@@ -212,9 +212,7 @@ def test_what_waits_in_a_queue_is_neither_slow_nor_stuck() -> None:
     waiting = run(ago=3720, waiting=True)
     assert judged("adf", Feed([], [waiting]), tracks, NOW) == []
     assert list(_late(Feed([], [waiting]), tracks, NOW)) == []
-    assert kinds(judged("adf", Feed([], [waiting] * 3), tracks, NOW)) == [
-        FindingKind.QUEUE_GROWING
-    ]
+    assert kinds(judged("adf", Feed([], [waiting] * 3), tracks, NOW)) == [FindingKind.QUEUE_GROWING]
 
 
 def test_what_ran_after_the_look_ended_is_not_missing() -> None:

@@ -161,8 +161,8 @@ def test_large_tables_are_clustered_by_columns_that_they_have() -> None:
 
 
 SECRETS = [
-    ({"configuration": {"db.password": "OldValue1"}}, {"configuration": {"db.password": "NewVal"}}),
-    ({"configuration": {}}, {"configuration": {"fs.azure.account.oauth2.client.secret.x": "NewVal"}}),
+    ({"conf": {"db.password": "OldValue1"}}, {"conf": {"db.password": "NewVal"}}),
+    ({"conf": {}}, {"conf": {"fs.azure.account.oauth2.client.secret.x": "NewVal"}}),
     ({"spark_conf": {"fs.azure.account.key.x": "OldValue1"}}, {"spark_conf": {}}),
     ({}, {"tasks": [{"task_key": "a", "params": ["--db-password", "NewVal", "--day", "1"]}]}),
     (
@@ -217,7 +217,7 @@ AFTER = REFRESH | {"depends_on": [{"task_key": "prepare"}]}
         ([{"task_key": "each", "for_each_task": {"task": REFRESH}}, LOOSE], False),
     ],
 )
-def test_the_order_is_the_pipeline_tasks_own(tasks: list[Json], passed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_the_order_is_the_pipeline_tasks_own(tasks: list[Json], passed: bool) -> None:
     assert verdicts(SPEC, (JOB | {"tasks": tasks},), pipeline_id="p")["order"] is passed
 
 
@@ -232,7 +232,7 @@ def test_the_order_is_the_pipeline_tasks_own(tasks: list[Json], passed: bool) ->
         ({"pipelines.numUpdateRetryAttempts": "many"}, 0, False),
     ],
 )
-def test_retries_are_bounded_and_there(settings: Json, most: int, passed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_retries_are_bounded_and_there(settings: Json, most: int, passed: bool) -> None:
     each = {"task_key": "e", "for_each_task": {"task": {"task_key": "t", "max_retries": most}}}
     job = JOB | {"tasks": [each]}
     assert verdicts(SPEC | {"configuration": settings}, (job,))["retries"] is passed
