@@ -179,8 +179,8 @@ def test_a_silence_holds_until_its_end_and_outlives_a_resolution(desk: Desk) -> 
 
 
 def test_what_got_worse_in_a_silence_is_told_when_it_ends(desk: Desk) -> None:
-    drift: dict[str, object] = {"kind": FindingKind.DRIFT}
-    both = [seen("p"), seen("q"), seen("r", evidence=("x",), **drift)]
+    drift = FindingKind.DRIFT
+    both = [seen("p"), seen("q"), seen("r", kind=drift, evidence=("x",))]
     desk.look(*both)
     assert len(desk.told()) == 3
 
@@ -190,7 +190,7 @@ def test_what_got_worse_in_a_silence_is_told_when_it_ends(desk: Desk) -> None:
 
     for one in both:
         desk.findings.change(one.finding_id, silence)
-    worse = [seen("p", Severity.CRITICAL), seen("q"), seen("r", evidence=("x", "y"), **drift)]
+    worse = [seen("p", Severity.CRITICAL), seen("q"), seen("r", kind=drift, evidence=("x", "y"))]
     for minutes in (60, 179):
         desk.clock.moment = NOW + timedelta(minutes=minutes)
         desk.look(*worse)
