@@ -118,9 +118,9 @@ _SECRET_KEY = re2.compile(r"(?i)(password|secret|token$|api_?key|account_?key|au
 
 # Names of settings, by their words: `fs.azure.account.key.x`, `clientSecret`, `db-password`.
 _SECRET_WORDS = re2.compile(
-    r"(?i)(passw|pwd|passphrase|secret|token|credential|connection[._-]?str|shared[._-]?access"
+    r"(?i)(passw|pwd|passphrase|secret|token|credential|conn(?:ection)?[._-]?str|shared[._-]?access"
     r"|signature|authorization|(?:api|access|account|private|encryption|subscription|storage)[._-]?key"
-    r"|(?:^|[._-])(?:keys?|sas|sig|pass|conn[._-]?str)(?:$|[._-]))"
+    r"|(?:^|[._-])(?:keys?|sas|sig|pass)\d*(?:$|[._-])|^sas)"
 )
 _CAMEL = re2.compile(r"[a-z0-9](?:Key|Sas|Sig|Pass)(?:$|[^a-z])")
 _NO_SECRETS = re2.compile(
