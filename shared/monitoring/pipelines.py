@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -18,7 +17,13 @@ from shared.monitoring import readiness
 from shared.monitoring.drift import differences
 from shared.monitoring.noting import Look
 from shared.monitoring.readiness import Check
-from shared.monitoring.subject import RUNS_AS, STARTED_BY, Subject, each_task, job_name
+from shared.monitoring.starting_jobs import (
+    jobs_by_pipeline,
+    rights,
+    rights_on_jobs,
+    with_identity,
+)
+from shared.monitoring.subject import RUNS_AS, STARTED_BY, Subject
 from shared.monitoring.tables import Measured, Tables
 from shared.monitoring.veil import Veil
 from shared.notify.model import Severity
@@ -104,7 +109,7 @@ class Pipelines:
                 continue
             api = self._platforms.workspace(workspace.name)
             rows = [r for r in api.pipelines() if name in (r.get("name"), r.get("pipeline_id"))]
-            jobs = _jobs_by_pipeline(api) if rows else {}
+            jobs = jobs_by_pipeline(api) if rows else {}
             found += [_deployed(api, row, jobs) for row in rows]
         return found
 
@@ -122,11 +127,11 @@ class Pipelines:
             deployed.spec,
             tuple(deployed.jobs.values()),
             deployed.run_as,
-            _acl(api, "pipelines", deployed.pipeline_id),
+            rights(api, "pipelines", deployed.pipeline_id),
             drift,
             _own_tables(deployed.spec, tables),
             deployed.pipeline_id,
-            _job_acls(api, deployed.jobs),
+            rights_on_jobs(api, deployed.jobs),
         )
         return Report(deployed, readiness.checked(subject), baseline, drift or ())
 
@@ -156,7 +161,7 @@ class Pipelines:
 
     def _swept(self, target: str) -> Look:
         api = self._platforms.workspace(target)
-        jobs = _jobs_by_pipeline(api)
+        jobs = jobs_by_pipeline(api)
         tables = Tables(self._documents, self._clock).known(target)
         seen: list[Seen] = []
         looked: set[str] = set()
@@ -261,76 +266,10 @@ def _deployed(api: WorkspaceApi, row: Row, jobs: dict[str, dict[str, Row]]) -> D
     identity = str(whole.get("pipeline_id") or row["pipeline_id"])
     name = str(whole.get("name") or spec.get("name") or identity)
     run_as = str(whole.get("run_as_user_name") or "")
-    own = {job_id: _whose(api, job_id, job) for job_id, job in jobs.get(identity, {}).items()}
-    return Deployed(api.workspace.name, identity, name, spec, own, run_as)
-
-
-def _whose(api: WorkspaceApi, job_id: str, job: Row) -> Row:
-    """A job with whom it runs as; where its settings do not say, only the job itself does."""
-    if job.get("run_as"):
-        return job
-    try:
-        return job | {RUNS_AS: str(api.job(job_id).get("run_as_user_name") or "")}
-    except NothingChanged:  # the check leaves out what is not told
-        return job
-
-
-def _jobs_by_pipeline(api: WorkspaceApi) -> dict[str, dict[str, Row]]:
-    """The settings of the jobs that start each pipeline, by pipeline and job."""
-    listed: dict[str, Row] = {}
-    starts: dict[str, set[str]] = defaultdict(set)  # which jobs start a job
-    found: dict[str, set[str]] = defaultdict(set)  # and a pipeline
-    for job in api.jobs_with_tasks():
-        try:
-            with as_promised():
-                job_id, settings = str(job["job_id"]), dict(job.get("settings") or {})
-                pipelines, jobs = _started(settings)
-        except NothingChanged as error:
-            log.warning("a job of %s: %s", api.workspace.name, error)
-            continue
-        listed[job_id] = settings
-        for identity in pipelines:
-            found[identity].add(job_id)
-        for child in jobs:
-            starts[child].add(job_id)
-    return {
-        identity: {
-            job_id: listed[job_id] | {STARTED_BY: [listed[j] for j in _above(job_id, starts)]}
-            for job_id in sorted(jobs)
-        }
-        for identity, jobs in found.items()
+    own = {
+        job_id: with_identity(api, job_id, job) for job_id, job in jobs.get(identity, {}).items()
     }
-
-
-def _started(settings: Row) -> tuple[set[str], set[str]]:
-    """The pipelines and the jobs that the tasks of a job start."""
-    pipelines, jobs = set(), set()
-    for task in each_task(settings):
-        pipelines.add(str((task.get("pipeline_task") or {}).get("pipeline_id") or ""))
-        jobs.add(str((task.get("run_job_task") or {}).get("job_id") or ""))
-    return pipelines - {""}, jobs - {""}
-
-
-def _above(job_id: str, starts: dict[str, set[str]]) -> list[str]:
-    """The jobs that start a job, over any number of others."""
-    found: set[str] = set()
-    fresh = set(starts.get(job_id, ()))
-    while fresh:
-        found |= fresh
-        fresh = {above for one in fresh for above in starts.get(one, ())} - found
-    return sorted(found - {job_id})
-
-
-def _job_acls(api: WorkspaceApi, jobs: dict[str, Row]) -> tuple[tuple[str, tuple[Row, ...]], ...]:
-    read = [(job_name(job), _acl(api, "jobs", job_id)) for job_id, job in jobs.items()]
-    return tuple((name, acl) for name, acl in read if acl is not None)
-
-
-def _acl(api: WorkspaceApi, kind: str, identity: str) -> tuple[Row, ...] | None:
-    try:
-        return tuple(api.permissions(kind, identity))
-    except NothingChanged:  # reading them is a right of its own
-        return None
+    return Deployed(api.workspace.name, identity, name, spec, own, run_as)
 
 
 def _key(deployed: Deployed) -> str:
