@@ -10,7 +10,7 @@ import msgspec
 
 from functions.http import answer, caller, malformed, page, problem, query_pairs, unavailable
 from shared.composition import current
-from shared.errors import InputError, LedgerUnavailable, NothingChanged
+from shared.errors import InputError, LedgerRefused, LedgerUnavailable, NothingChanged
 from shared.vocabulary import Scope
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def _guarded(
             return work(found) if found else problem(404, "no such pipeline")
     except InputError as error:
         return malformed(error)
+    except LedgerRefused as error:
+        return problem(413, str(error))
     except LedgerUnavailable as error:
         return unavailable(error)
     except NothingChanged as error:

@@ -116,6 +116,25 @@ class Redactor:
 _SECRET_KEY = re2.compile(r"(?i)(password|secret|token$|api_?key|account_?key|authorization|sig$)")
 
 
+# Names of settings, by their words: `fs.azure.account.key.x`, `clientSecret`, `db-password`.
+_SECRET_WORDS = re2.compile(
+    r"(?i)(passw|pwd|passphrase|secret|token|credential|conn(?:ection)?[._-]?str|shared[._-]?access"
+    r"|signature|authorization|(?:api|access|account|private|encryption|subscription|storage)[._-]?key"
+    r"|(?:^|[._-])(?:keys?|sas|sig|pass)\d*(?:$|[._-])|^sas)"
+)
+_CAMEL = re2.compile(r"[a-z0-9](?:Key|Sas|Sig|Pass)(?:$|[^a-z])")
+_NO_SECRETS = re2.compile(
+    r"(?i)^(?:task|job[._-]?cluster|environment|primary|foreign|partition|sort)[._-]?keys?$"
+)
+
+
+def names_secret(name: str) -> bool:
+    """Whether what a setting of this name holds is to be taken for a secret; in doubt it is."""
+    if _NO_SECRETS.search(name):
+        return False
+    return bool(_SECRET_WORDS.search(name) or _CAMEL.search(name))
+
+
 def _mask(match: Any) -> str:  # noqa: ANN401 - re2 publishes no match type
     groups = match.groups()
     tail = groups[1] if len(groups) > 1 else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.delivery.work import Work
-from shared.errors import NothingChanged
+from shared.errors import LedgerRefused, NothingChanged
 
 
 def accept(work: Work) -> str:
@@ -22,7 +22,7 @@ def accept(work: Work) -> str:
     try:
         for deployed in pipelines.named(stage.pipeline_id, stage.workspace):
             pipelines.accept(deployed, by)
-    except (NothingChanged, ValueError) as error:  # or larger than is kept
+    except (NothingChanged, LedgerRefused, ValueError) as error:  # or larger than is kept
         said = context.redactor.text(str(error))
         return f"{stage.target}: accept {stage.pipeline_name} as its own baseline by hand: {said}"
     return ""

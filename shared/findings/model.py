@@ -91,6 +91,8 @@ class Finding(msgspec.Struct, omit_defaults=True):
     """One row: what is found again and again stays the same finding.
 
     `first_seen` is of the present time that it stands; `times` counts how often it came back.
+    `told` is the severity that people have heard of, and `told_faults` which of a list of faults:
+    what gets worse while nobody wants to hear of it is told when the silence ends.
     """
 
     finding_id: str
@@ -111,6 +113,8 @@ class Finding(msgspec.Struct, omit_defaults=True):
     question: Question | None = None  # whether to make the change that it proposes
     incident_id: str = ""  # of the approved change, and of the way back
     reversal_id: str = ""
+    told: Severity | None = None
+    told_faults: tuple[str, ...] = ()
 
     def state(self, now: datetime) -> FindingState:
         """Where it stands; a silence ends by itself."""
@@ -130,6 +134,13 @@ def finding_id(kind: FindingKind, target: str, resource: str) -> str:
 
 def opened(seen: Seen, now: datetime, before: Finding | None) -> Finding:
     """A finding that begins to stand; `before` is how it stood the last time."""
+    fresh = _of(seen, now)
+    fresh.times = before.times + 1 if before else 1
+    fresh.silence = before.silence if before else None
+    return _told(now, fresh, None)
+
+
+def _of(seen: Seen, now: datetime) -> Finding:
     return Finding(
         finding_id=seen.finding_id,
         kind=seen.kind,
@@ -143,27 +154,36 @@ def opened(seen: Seen, now: datetime, before: Finding | None) -> Finding:
         evidence=tuple(_cut(line) for line in seen.evidence[:MAX_EVIDENCE]),
         proposal=_cut(seen.proposal),
         remedy=seen.remedy,
-        times=before.times + 1 if before else 1,
-        silence=before.silence if before else None,
     )
 
 
 def refreshed(finding: Finding, seen: Seen, now: datetime) -> Finding:
     """A finding that still stands, as it is seen now."""
-    fresh = opened(seen, now, None)
+    fresh = _of(seen, now)
     fresh.first_seen, fresh.times = finding.first_seen, finding.times
     fresh.silence, fresh.question = finding.silence, finding.question
     fresh.incident_id, fresh.reversal_id = finding.incident_id, finding.reversal_id
+    return _told(now, fresh, finding)
+
+
+def _told(now: datetime, fresh: Finding, before: Finding | None) -> Finding:
+    """With what people have heard of it, this time included; what is gone is news again."""
+    if worth_telling(now, fresh, before):
+        fresh.told = fresh.severity
+        fresh.told_faults = fresh.evidence if fresh.kind in LISTED else ()
+    elif before is not None and before.told is not None:
+        fresh.told = min(before.told, fresh.severity, key=lambda severity: severity.rank)
+        fresh.told_faults = tuple(one for one in before.told_faults if one in fresh.evidence)
     return fresh
 
 
 def worth_telling(now: datetime, fresh: Finding, before: Finding | None) -> bool:
-    """Whether people hear of it: new, more severe, or with a new fault; of warning or higher."""
+    """Whether people hear of it: new, more severe, with a new fault; of warning or higher."""
     if fresh.severity is Severity.INFO or fresh.silenced(now):
         return False
-    if before is None or before.severity.rank < fresh.severity.rank:
+    if before is None or before.told is None or before.told.rank < fresh.severity.rank:
         return True
-    return fresh.kind in LISTED and bool(set(fresh.evidence) - set(before.evidence))
+    return fresh.kind in LISTED and bool(set(fresh.evidence) - set(before.told_faults))
 
 
 def _cut(text: str) -> str:

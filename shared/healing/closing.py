@@ -139,8 +139,7 @@ def _write(context: Context, incident: Incident, position: int, outcome: Return)
 
 def abandon(context: Context, incident: Incident) -> None:
     """Close an incident whose giving back dies again and again: a person has to do it."""
-    left = "; ".join(loan.summary for loan in incident.loans if not loan.settled)
-    words = f"{incident.outcome}; not given back, do it by hand: {left}"
+    words = _ended(context, incident)
     key = "abandoned"
     entry = context.entry(Action.GIVE_BACK_FAILED, words, key, target=incident.failure.key)
     _close(context, incident, IncidentState.ESCALATED, words, [entry])
@@ -148,11 +147,34 @@ def abandon(context: Context, incident: Incident) -> None:
 
 def _finish(context: Context, incident: Incident) -> Step:
     state = incident.closing or IncidentState.ESCALATED
-    left = [loan.summary for loan in incident.loans if loan.note]
+    if any(map(_left, incident.loans)):
+        state = IncidentState.ESCALATED
+    return _close(context, incident, state, _ended(context, incident), [])
+
+
+def _left(loan: Loan) -> bool:
+    return bool(loan.note) or not loan.settled
+
+
+def _ended(context: Context, incident: Incident) -> str:
+    """How it ended, from what has gone back and what has not."""
+    left = [loan for loan in incident.loans if _left(loan)]
+    if incident.failure.kind is FailureKind.PROPOSAL and not incident.attempts:
+        return context.redactor.text(_reversed(incident, left))
+    if not left:
+        return incident.outcome
+    names = "; ".join(loan.summary for loan in left)
+    return f"{incident.outcome}; not given back, do it by hand: {names}"
+
+
+def _reversed(incident: Incident, left: list[Loan]) -> str:
+    """What a reversal, which does nothing but give back, has come to."""
+    done = [loan.summary for loan in incident.loans if not _left(loan)]
+    parts = [f"taken back: {'; '.join(done)}"] if done else []
     if left:
-        words = f"{incident.outcome}; not given back, do it by hand: {'; '.join(left)}"
-        return _close(context, incident, IncidentState.ESCALATED, words, [])
-    return _close(context, incident, state, incident.outcome, [])
+        notes = "; ".join(f"{loan.summary} ({loan.note or 'it did not end'})" for loan in left)
+        parts.append(f"not taken back, look at it: {notes}")
+    return "; ".join(parts)
 
 
 def _close(

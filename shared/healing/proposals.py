@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from shared.clock import iso
-from shared.errors import ConfigurationError, LakemendError, NothingChanged
+from shared.errors import ConfigurationError, LakemendError, NothingChanged, PlatformMissing
 from shared.findings.model import Finding, FindingState
 from shared.healing import approvals, changes
 from shared.healing.approvals import Answer, AnswerRefused
@@ -36,6 +36,7 @@ log = logging.getLogger("lakemend.proposals")
 # A proposal stands for a day: then it is worked out anew, as the findings behind it are.
 STANDS = timedelta(days=1)
 _MOST_ASKED = 20  # of one sweep: each costs two calls or three
+_GONE = "what it would change is not there any more"
 _WHY = "a person decides on every change that a finding proposes"
 _OTHERWISE = "nothing is changed and the finding stays"
 
@@ -81,7 +82,10 @@ class Proposals:
         """
         finding = self._findings.get(finding_id)
         self._may_ask(finding)
-        found = assess(self._context, draft(self._context, finding, finding.remedy))
+        try:
+            found = assess(self._context, draft(self._context, finding, finding.remedy))
+        except PlatformMissing:
+            raise NoProposal(_GONE) from None
         question = self._question(finding, found, _offer(found))
         now = self._context.clock.now()
 
@@ -169,10 +173,12 @@ class Proposals:
         Raises:
             AnswerRefused: it is not.
         """
-        found = assess(self._context, draft(self._context, finding, finding.remedy))
         question = finding.question
         try:
+            found = assess(self._context, draft(self._context, finding, finding.remedy))
             option = _offer(found)
+        except PlatformMissing:
+            raise AnswerRefused(f"this cannot be done any more: {_GONE}") from None
         except NoProposal as error:
             raise AnswerRefused(f"this cannot be done any more: {error}") from None
         if question is not None and option.action != question.action:
@@ -237,7 +243,7 @@ class Proposals:
         ended = made.closed_at or made.opened_at
         incident.incident_id = new_incident_id(ended, incident.failure.root_key)
         incident.loans, incident.closing = loans, IncidentState.HEALED
-        incident.outcome = f"taken back: {'; '.join(loan.summary for loan in loans)}"
+        incident.outcome = f"to be taken back: {'; '.join(loan.summary for loan in loans)}"
         words = f"{by} wants it taken back: {why}"
         new = begin(
             self._context, finding, incident, f"Opened to take back an approved change. {words}"

@@ -129,7 +129,7 @@ def _late(feed: Feed, tracks: Tracks, now: datetime) -> Iterable[Run]:
     for run in feed.active:
         track = tracks.get(run.resource)
         known = usual_before(track, run.started.timestamp()) if track else None
-        if known and run.state is RunState.ACTIVE and run.seconds(now) > known.median:
+        if known and run.working and run.seconds(now) > known.median:
             yield run
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.monitoring.veil import Veil, shown
+from shared.redaction import MASK, Redactor
+
 _LONGEST = 120  # characters of a value that are shown
 _MOST = 20
 # What the platform writes by itself.
@@ -12,9 +15,17 @@ _OWN = frozenset({"id", "pipeline_id", "last_modified", "creator_user_name", "ru
 _KEYS = ("task_key", "job_cluster_key", "label", "name")
 
 
-def differences(before: Any, after: Any) -> list[str]:  # noqa: ANN401 - any JSON
-    """What changed, one line for each value, as `path: before → after`; at most 20 lines."""
-    found = list(_changes("", before, after))
+def differences(
+    before: Any,  # noqa: ANN401 - any JSON
+    after: Any,  # noqa: ANN401 - any JSON
+    veil: Veil | None = None,
+) -> list[str]:
+    """What changed, one line for each value, as `path: before → after`; at most 20 lines.
+
+    Secrets are masked on both sides before anything is written, by `veil` or by names and looks.
+    """
+    veil = veil or Veil(Redactor())
+    found = list(_changes("", veil.over(before), veil.over(after)))
     more = [f"and {len(found) - _MOST} more"] if len(found) > _MOST else []
     return found[:_MOST] + more
 
@@ -28,7 +39,10 @@ def _changes(path: str, before: Any, after: Any) -> list[str]:  # noqa: ANN401 -
         one, other = _named(before), _named(after)
         if one is not None and other is not None:
             return _of_objects(path, one, other)
-    return [f"{path or 'value'}: {_shown(before)} → {_shown(after)}"]
+    one_said, other_said = _shown(before), _shown(after)
+    # With the word between, who redacts the line once more leaves "not set" alone.
+    secret = " (secret)" if MASK in one_said + other_said else ""
+    return [f"{path or 'value'}{secret}: {one_said} → {other_said}"]
 
 
 def _of_objects(path: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
@@ -56,5 +70,5 @@ def _named(entries: list[Any]) -> dict[str, Any] | None:
 def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON
     if value is None:
         return "not set"
-    text = str(value) if not isinstance(value, bool) else str(value).lower()
+    text = shown(str(value)) if not isinstance(value, bool) else str(value).lower()
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -41,6 +41,11 @@ class Run(msgspec.Struct, frozen=True):
     waiting: bool
     row: Row
 
+    @property
+    def working(self) -> bool:
+        """Whether it is under way and has left its queue."""
+        return self.state is RunState.ACTIVE and not self.waiting
+
     def seconds(self, now: datetime) -> float:
         """How long it took, or takes until now."""
         return max(0.0, ((self.ended or now) - self.started).total_seconds())
@@ -124,32 +129,47 @@ _JOB = FailureKind.JOB_RUN
 
 
 def updates_feed(pipelines: list[Row], window: Window) -> Feed:
-    """The newest update of each pipeline; one that was under way at the last look has ended now.
+    """The updates under way, and those that have ended since the last look.
 
-    The platform does not tell when an update ended: it is right to within one sweep's interval.
+    The platform does not tell when an update ended. One that was under way at the last look is
+    right to within one sweep's interval. One that has begun since then counts with its outcome
+    alone: as ended when it began, after no time.
     """
-    runs = [run for run in map(_newest_update, pipelines) if run is not None]
+    runs = [run for pipeline in pipelines for run in _updates(pipeline)]
     ended: list[Run] = []
     for run in runs:
         if run.state is RunState.ACTIVE:
             continue
         if run.run_id in window.active:
             ended.append(msgspec.structs.replace(run, ended=window.until))
+        elif run.started >= window.last:
+            ended.append(msgspec.structs.replace(run, ended=run.started))
     return Feed(ended, [run for run in runs if run.state is RunState.ACTIVE])
 
 
 def failed_updates(pipelines: list[Row], window: Window) -> list[Run]:
-    """Pipelines whose newest update failed, if it began in the last day and after we began."""
+    """The newest ended update of each pipeline, if it failed, in the last day, after we began.
+
+    One that is under way after it hides nothing; one that has ended well or was cancelled does.
+    """
     earliest = max(window.began, window.since - _FIRST_LONGEST)
-    runs = (run for run in map(_newest_update, pipelines) if run is not None)
-    return [r for r in runs if r.state is RunState.FAILED and r.started >= earliest]
+    newest = (next(filter(_over, _updates(pipeline)), None) for pipeline in pipelines)
+    return [r for r in newest if r and r.state is RunState.FAILED and r.started >= earliest]
 
 
-def _newest_update(pipeline: Row) -> Run | None:
-    listed = pipeline.get("latest_updates") or []
-    if not listed or not listed[0].get("creation_time"):
-        return None
-    row, identity = listed[0], str(pipeline.get("pipeline_id") or "")
+def _over(run: Run) -> bool:
+    return run.state is not RunState.ACTIVE
+
+
+def _updates(pipeline: Row) -> list[Run]:
+    """The updates that a listing of pipelines tells of, the newest first."""
+    rows = [row for row in pipeline.get("latest_updates") or [] if row.get("creation_time")]
+    runs = [_update(pipeline, row) for row in rows]
+    return sorted(runs, key=lambda run: run.started, reverse=True)
+
+
+def _update(pipeline: Row, row: Row) -> Run:
+    identity = str(pipeline.get("pipeline_id") or "")
     state = UPDATE_STATES.get(str(row.get("state")), RunState.ACTIVE)
     name = str(pipeline.get("name") or identity)
     started, waiting = _created(row["creation_time"]), row.get("state") == "QUEUED"

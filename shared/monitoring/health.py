@@ -108,7 +108,7 @@ class Health:
         ask = paces.of_factory(client, context.clock.now())
         tracks = self._paces.extended(target, feed, ask)
         activities = Activities(client, self._documents, context.clock)
-        runs = judging.judged(target, feed, tracks, context.clock.now())
+        runs = judging.judged(target, feed, tracks, context.clock.now(), window.until)
         seen = [activities.explained(one, feed) for one in runs]
         slow = activities.slow(target, feed, tracks, ask)
         looks = [Look(target, judging.RUN_KINDS, tuple(seen)), Look(target, _ACTIVITIES, slow)]
@@ -129,7 +129,7 @@ class Health:
         alerts += _lost_clusters(context, target, clusters, window.since)
         every = Feed([*feed.ended, *refreshed.ended], [*feed.active, *refreshed.active])
         ask = paces.of_workspace(api, context.clock.now())
-        seen = self._judged(target, every, ask)
+        seen = self._judged(target, every, ask, window.until)
         failing = self._quality.looked(target, api, pipelines)
         down = judging.clusters_down(target, clusters, feed.active)
         looks = [
@@ -140,9 +140,11 @@ class Health:
         windows = [(window, feed.under_way), (updates, refreshed.under_way)]
         return Swept(target, alerts, looks, windows)
 
-    def _judged(self, target: str, feed: Feed, ask: Callable[[Run], list[Run]]) -> list[Seen]:
+    def _judged(
+        self, target: str, feed: Feed, ask: Callable[[Run], list[Run]], until: datetime
+    ) -> list[Seen]:
         tracks = self._paces.extended(target, feed, ask)
-        return judging.judged(target, feed, tracks, self._context.clock.now())
+        return judging.judged(target, feed, tracks, self._context.clock.now(), until)
 
 
 def _runtimes(context: Context, target: str) -> list[Look]:

@@ -10,10 +10,18 @@ from shared.clock import from_millis, iso
 from shared.findings.model import FindingKind, Seen
 from shared.models import ClusterFacts
 from shared.monitoring.feed import Feed, Run
-from shared.monitoring.pace import Track, Usual, error_rate_rose, overdue, span, usual_before
+from shared.monitoring.pace import (
+    Track,
+    Usual,
+    error_rate_rose,
+    lately,
+    overdue,
+    span,
+    usual_before,
+)
 from shared.monitoring.paces import Tracks, waiting_by_resource
 from shared.notify.model import Severity
-from shared.vocabulary import FailureKind, RunState
+from shared.vocabulary import FailureKind
 
 Row = dict[str, Any]
 
@@ -31,12 +39,17 @@ _QUEUED, _QUEUED_SECONDS = 3, 600.0
 _RETRIES = 2  # attempts after the first one
 
 
-def judged(target: str, feed: Feed, tracks: Tracks, now: datetime) -> list[Seen]:
-    """What is not as usual in a target now."""
+def judged(
+    target: str, feed: Feed, tracks: Tracks, now: datetime, until: datetime | None = None
+) -> list[Seen]:
+    """What is not as usual in a target now.
+
+    `until` is how far the runs are known: what ran after it cannot be missing yet.
+    """
     found = _active_runs(target, feed, tracks, now)
     slow = {seen.resource for seen in found}
     found += [s for s in _ended_runs(target, tracks) if s.resource not in slow]
-    found += _rates(target, tracks, now)
+    found += _rates(target, tracks, min(now, until or now))
     found += _queues(target, feed, now)
     return found + _retries(target, feed)
 
@@ -47,7 +60,8 @@ def _active_runs(target: str, feed: Feed, tracks: Tracks, now: datetime) -> list
         track = tracks.get(run.resource)
         known = usual_before(track, run.started.timestamp()) if track else None
         took = run.seconds(now)
-        if known is None or run.state is not RunState.ACTIVE or took <= known.limit:
+        # What waits in a queue has not begun: cancelling it would send it to the queue's end.
+        if known is None or not run.working or took <= known.limit:
             continue
         if took > slowest.get(run.resource, (0.0, None))[0]:
             slowest[run.resource] = (took, _under_way(target, run, known, took))
@@ -136,11 +150,11 @@ def _ended_runs(target: str, tracks: Tracks) -> list[Seen]:
 
 
 def _newest_good(track: Track) -> tuple[int, int, int] | None:
-    good = [sample for sample in track.samples if sample[2]]
+    good = [sample for sample in track.samples if sample[2] and sample[1]]
     return good[-1] if good else None
 
 
-def _rates(target: str, tracks: Tracks, now: datetime) -> list[Seen]:
+def _rates(target: str, tracks: Tracks, until: datetime) -> list[Seen]:
     found: list[Seen] = []
     for resource, track in tracks.items():
         name = track.name or resource
@@ -148,11 +162,11 @@ def _rates(target: str, tracks: Tracks, now: datetime) -> list[Seen]:
         if rose:
             failed, newest, before = rose
             summary = f"{name} fails more often: {failed} of the last {newest} runs"
-            evidence = (f"before: {before:.0%} of {len(track.samples) - newest} runs",)
+            evidence = (f"before: {before:.0%} of {len(lately(track)) - newest} runs",)
             found.append(
                 _warning(FindingKind.ERROR_RATE, target, resource, name, summary, evidence)
             )
-        late = overdue(track, now.timestamp())
+        late = overdue(track, until.timestamp())
         if late:
             summary = f"{name} has not run for {span(late[0])}; its runs came regularly"
             evidence = (f"longest pause that is usual: {span(late[1])}",)

@@ -31,7 +31,10 @@ class Seen(msgspec.Struct, omit_defaults=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """What one look has to cover. `began` is the start of the very first look."""
+    """What one look has to cover. `began` is the start of the very first look.
+
+    `before` is the end of the look before, None for the first one.
+    """
 
     look: str
     target: str
@@ -39,6 +42,12 @@ class Window(msgspec.Struct, frozen=True):
     until: datetime
     began: datetime
     active: dict[str, int] = {}
+    before: datetime | None = None
+
+    @property
+    def last(self) -> datetime:
+        """The end of the look before, or the start of the first one."""
+        return self.before or self.since
 
 
 class LookBacks:
@@ -58,7 +67,7 @@ class LookBacks:
         else:
             since = max(seen.until - _OVERLAP, now - _FARTHEST)
         until = min(now, since + _LONGEST)
-        return Window(look, target, since, until, seen.began or since, seen.active)
+        return Window(look, target, since, until, seen.began or since, seen.active, seen.until)
 
     def moved(self, window: Window, active: dict[str, int] | None = None) -> None:
         """A look is done and what it found is stored; `active` replaces the runs under way."""

@@ -77,9 +77,10 @@ class Notes:
         if before is None:
             return self._open(seen)
         fresh = model.refreshed(before, seen, now)
-        if _same(fresh, before) and now - before.last_seen < _LAST_SEEN_EVERY:
+        worth = model.worth_telling(now, fresh, before)
+        if not worth and _same(fresh, before) and now - before.last_seen < _LAST_SEEN_EVERY:
             return False
-        if model.worth_telling(now, fresh, before):
+        if worth:
             self._tell(fresh)
         self._findings.change(
             seen.finding_id, lambda standing: model.refreshed(standing, seen, now)

@@ -14,14 +14,16 @@ from typing import TypeAlias
 
 import msgspec
 
-Sample: TypeAlias = tuple[int, int, int]  # ended (epoch seconds), seconds it took, 1 if it was good
+# Ended (epoch seconds), seconds it took (0: not known), 1 if it was good.
+Sample: TypeAlias = tuple[int, int, int]
 
-KEPT = 24  # samples of one pipeline or job
+KEPT = 24  # newest samples of one pipeline or job, and newest good ones
 ENOUGH = 5  # fewer say nothing about what is usual
 _SIGMAS = 3.0
 _MAD_TO_SIGMA = 1.4826
 _SLOWER = 1.5  # times the median, at least
 _FLOOR = 60.0  # seconds above the median, at least: starting a cluster varies by as much
+_SEVERAL = 3  # long runs among the others are its other way to go: each fourth takes all data
 _STUCK = 4.0  # times the limit of slow
 _RECENT = 6  # newest runs whose failures are set against the ones before
 _MIN_FAILED = 3
@@ -56,24 +58,55 @@ def usual(durations: Sequence[float]) -> Usual | None:
     spread = median(abs(value - middle) for value in durations)
     by_spread = middle + _SIGMAS * _MAD_TO_SIGMA * spread
     limit = max(by_spread, _SLOWER * middle, middle + _FLOOR)
+    limit = max(limit, _limit_of_long(durations, limit))
     return Usual(middle, spread, limit, _STUCK * limit, len(durations))
+
+
+def _limit_of_long(durations: Sequence[float], limit: float) -> float:
+    """Where slow begins for work that takes long now and then, oldest run first; 0 for other work.
+
+    The newest runs in a row that were long do not count: that is what has become slow.
+    """
+    listed = list(durations)
+    while listed and listed[-1] > limit:
+        listed.pop()
+    long = [value for value in listed if value > limit]
+    if len(long) < _SEVERAL:
+        return 0.0
+    return max(_SLOWER * median(long), median(long) + _FLOOR)
 
 
 def usual_before(track: Track, moment: float) -> Usual | None:
     """What was usual before a run began at `moment`: itself and its neighbours do not count."""
-    return usual([seconds for ended, seconds, good in track.samples if good and ended <= moment])
+    good = [took for ended, took, good in track.samples if good and took and ended <= moment]
+    return usual(good[-KEPT:])
 
 
 def added(track: Track, samples: Sequence[Sample], now: int) -> Track:
-    """A track with more samples; one that is there already is not added again."""
-    merged = sorted({tuple(sample) for sample in (*track.samples, *samples)})
-    kept: list[Sample] = [(ended, seconds, good) for ended, seconds, good in merged[-KEPT:]]
+    """A track with more samples; one that is there already is not added again.
+
+    A row of failures does not push out what is known of good runs.
+    """
+    every: set[Sample] = {(e, took, ok) for e, took, ok in (*track.samples, *samples)}
+    merged = sorted(every)
+    good = [sample for sample in merged if sample[2] and sample[1]]
+    kept = sorted({*merged[-KEPT:], *good[-KEPT:]})
     return Track(track.name, kept, track.asked, now if samples else track.seen)
+
+
+def timed(track: Track) -> int:
+    """How many good runs are known with the time that they took."""
+    return sum(bool(good and took) for _, took, good in track.samples)
+
+
+def lately(track: Track) -> list[Sample]:
+    """The newest runs, however they ended."""
+    return track.samples[-KEPT:]
 
 
 def error_rate_rose(track: Track) -> tuple[int, int, float] | None:
     """Failed and all of the newest runs and the share before, if clearly more fail than did."""
-    newest, before = track.samples[-_RECENT:], track.samples[:-_RECENT]
+    newest, before = lately(track)[-_RECENT:], lately(track)[:-_RECENT]
     failed = sum(not good for _, _, good in newest)
     if failed < _MIN_FAILED or len(before) < ENOUGH:
         return None
@@ -88,7 +121,7 @@ def overdue(track: Track, now: float) -> tuple[float, float] | None:
     The limit is three times the usual gap and half as much again as the longest one, so that a
     weekend without runs is not an alarm.
     """
-    ends = [ended for ended, _, _ in track.samples]
+    ends = [ended for ended, _, _ in lately(track)]
     gaps = [later - earlier for earlier, later in pairwise(ends)]
     if len(gaps) < ENOUGH or median(gaps) <= 0:
         return None

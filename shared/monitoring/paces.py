@@ -18,7 +18,7 @@ from shared.errors import NothingChanged
 from shared.ledger.documents import Documents
 from shared.ledger.tables import digest
 from shared.monitoring.feed import Feed, Run, factory_run, job_run
-from shared.monitoring.pace import ENOUGH, KEPT, Sample, Track, added
+from shared.monitoring.pace import ENOUGH, KEPT, Sample, Track, added, timed
 from shared.platforms.data_factory import FactoryClient
 from shared.platforms.databricks import WorkspaceApi
 from shared.vocabulary import FailureKind, RunState
@@ -103,7 +103,7 @@ class Paces:
         wanted: dict[str, Run] = {}
         for run in (*feed.active, *feed.ended):
             track = shelves[_shelf(run.resource)].tracks.get(run.resource, Track())
-            if run.resource and len(track.samples) < ENOUGH and now - track.asked > _ASK_AGAIN:
+            if run.resource and timed(track) < ENOUGH and now - track.asked > _ASK_AGAIN:
                 wanted[run.resource] = run
         found: list[Run] = []
         for run in islice(wanted.values(), _ASKED_AT_ONCE):

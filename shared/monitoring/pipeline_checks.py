@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.monitoring.job_checks import job_identity, job_tells
-from shared.monitoring.subject import Answer, Row, Subject, job_name
+from shared.monitoring.subject import Answer, Row, Subject, each_task, job_name
 from shared.monitoring.tables import Measured
 
 
@@ -95,18 +95,26 @@ def tags(subject: Subject) -> Answer:
 
 def retries(subject: Subject) -> Answer:
     """Development mode repeats nothing; outside of it the pipeline repeats updates by itself."""
-    raw = (subject.spec.get("configuration") or {}).get(_MAX_UPDATE_RETRIES)
-    if str(raw) == "0":
-        return False, f"{_MAX_UPDATE_RETRIES} is 0"
-    endless = [job_name(j) for j in subject.jobs if any(_endless(t) for t in j.get("tasks") or [])]
-    return not endless, f"tasks of {', '.join(endless)} retry for ever" if endless else "bounded"
+    settings = subject.spec.get("configuration") or {}
+    own = [name for name in _OWN_RETRIES if _none_or_endless(settings, name)]
+    wrong = [f"{name} is {settings[name]}" for name in own]
+    for job in subject.jobs:
+        most = [int(task.get("max_retries") or 0) for task in each_task(job)]
+        if any(count < 0 for count in most):
+            wrong.append(f"tasks of {job_name(job)} retry for ever")
+        elif max(most, default=0) > _MOST_RETRIES:
+            wrong.append(f"tasks of {job_name(job)} retry {max(most)} times")
+    return not wrong, "; ".join(wrong) or "bounded"
 
 
-_MAX_UPDATE_RETRIES = "pipelines.numUpdateRetryAttempts"
+_MOST_RETRIES = 3
+# https://learn.microsoft.com/azure/databricks/ldp/properties; -1 means for ever
+_OWN_RETRIES = ("pipelines.numUpdateRetryAttempts", "pipelines.maxFlowRetryAttempts")
 
 
-def _endless(task: Row) -> bool:
-    return int(task.get("max_retries") or 0) < 0
+def _none_or_endless(settings: Row, name: str) -> bool:
+    said = str(settings.get(name, 1)).strip()  # what somebody has written: maybe no number
+    return not said.isdecimal() or int(said) == 0
 
 
 _DELTA = "spark.databricks.delta."
@@ -148,18 +156,21 @@ def permissions(subject: Subject) -> Answer:
     """A group that may repair it."""
     if subject.acl is None:
         return None, "cannot be read"
-    wide = [_who(entry) for entry in subject.acl if entry.get("group_name") == "users"]
-    held = [_who(e) for e in subject.acl if e.get("group_name") and _level(e) & _MANAGING]
-    if wide and _level(_entry_of_users(subject.acl)) & _MANAGING:
-        return False, "everybody may change it"
-    return bool(held), f"managed by {', '.join(held)}" if held else "no group may manage it"
+    answers = [_managed(subject.acl, "it")]
+    answers += [_managed(acl, f"job {name}") for name, acl in subject.job_acls]
+    wrong = [said for passed, said in answers if not passed]
+    return not wrong, "; ".join(wrong or [said for _, said in answers])
+
+
+def _managed(acl: tuple[Row, ...], what: str) -> tuple[bool, str]:
+    held = [_who(e) for e in acl if e.get("group_name") and _level(e) & _MANAGING]
+    if "users" in held:
+        return False, f"everybody may change {what}"
+    who = ", ".join(held) or "no group"
+    return bool(held), f"{who} may manage {what}"
 
 
 _MANAGING = frozenset({"CAN_MANAGE", "IS_OWNER"})
-
-
-def _entry_of_users(acl: tuple[Row, ...]) -> Row:
-    return next(entry for entry in acl if entry.get("group_name") == "users")
 
 
 def _level(entry: Row) -> frozenset[str]:

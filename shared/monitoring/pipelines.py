@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -11,15 +10,22 @@ from typing import Any
 import msgspec
 
 from shared.clock import Clock
-from shared.errors import ConfigurationError, NothingChanged, PlatformMissing
+from shared.errors import ConfigurationError, LedgerRefused, NothingChanged, PlatformMissing
 from shared.findings.model import FindingKind, Seen
 from shared.ledger.documents import Documents
 from shared.monitoring import readiness
 from shared.monitoring.drift import differences
 from shared.monitoring.noting import Look
 from shared.monitoring.readiness import Check
-from shared.monitoring.subject import Subject
+from shared.monitoring.starting_jobs import (
+    jobs_by_pipeline,
+    rights,
+    rights_on_jobs,
+    with_identity,
+)
+from shared.monitoring.subject import RUNS_AS, STARTED_BY, Subject
 from shared.monitoring.tables import Measured, Tables
+from shared.monitoring.veil import Veil
 from shared.notify.model import Severity
 from shared.platforms.calls import as_promised
 from shared.platforms.databricks import WorkspaceApi
@@ -34,11 +40,14 @@ Row = dict[str, Any]
 _SCOPE = "baseline"
 _KINDS = frozenset({FindingKind.NOT_READY, FindingKind.DRIFT})
 # Settings of a job that say nothing about what was delivered.
-_NOT_DELIVERED = frozenset({"deployment", "edit_mode", "format"})
+_NOT_DELIVERED = frozenset({"deployment", "edit_mode", "format", RUNS_AS, STARTED_BY})
 
 
 class Baseline(msgspec.Struct, omit_defaults=True):
-    """The specification that a pipeline and its jobs are held to; no `at`: there is none."""
+    """The specification that a pipeline and its jobs are held to; no `at`: there is none.
+
+    Its secrets are masked before it is kept.
+    """
 
     spec: Row = {}
     jobs: dict[str, Row] = {}
@@ -63,6 +72,7 @@ class Report(msgspec.Struct, frozen=True):
     deployed: Deployed
     checks: list[Check]
     baseline: Baseline | None
+    drift: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -99,7 +109,7 @@ class Pipelines:
                 continue
             api = self._platforms.workspace(workspace.name)
             rows = [r for r in api.pipelines() if name in (r.get("name"), r.get("pipeline_id"))]
-            jobs = _jobs_by_pipeline(api) if rows else {}
+            jobs = jobs_by_pipeline(api) if rows else {}
             found += [_deployed(api, row, jobs) for row in rows]
         return found
 
@@ -112,16 +122,18 @@ class Pipelines:
             tables = Tables(self._documents, self._clock).known(deployed.target)
         api = self._platforms.workspace(deployed.target)
         baseline = self.baseline(deployed)
-        drift = tuple(_drift(baseline, deployed)) if baseline else None
+        drift = tuple(self._drift(baseline, deployed)) if baseline else None
         subject = Subject(
             deployed.spec,
             tuple(deployed.jobs.values()),
             deployed.run_as,
-            _acl(api, deployed.pipeline_id),
+            rights(api, "pipelines", deployed.pipeline_id),
             drift,
             _own_tables(deployed.spec, tables),
+            deployed.pipeline_id,
+            rights_on_jobs(api, deployed.jobs),
         )
-        return Report(deployed, readiness.checked(subject), baseline)
+        return Report(deployed, readiness.checked(subject), baseline, drift or ())
 
     def baseline(self, deployed: Deployed) -> Baseline | None:
         """What was delivered or accepted, None if nothing was."""
@@ -129,7 +141,11 @@ class Pipelines:
         return kept if kept.at is not None else None
 
     def accept(self, deployed: Deployed, by: str) -> Baseline:
-        """Take a pipeline as it is now for what it should be."""
+        """Take a pipeline as it is now for what it should be.
+
+        Raises:
+            LedgerRefused: it is too large to be kept.
+        """
         return self._keep(deployed, by, replace=True)
 
     def sweep(self) -> Iterator[Look]:
@@ -145,7 +161,7 @@ class Pipelines:
 
     def _swept(self, target: str) -> Look:
         api = self._platforms.workspace(target)
-        jobs = _jobs_by_pipeline(api)
+        jobs = jobs_by_pipeline(api)
         tables = Tables(self._documents, self._clock).known(target)
         seen: list[Seen] = []
         looked: set[str] = set()
@@ -153,16 +169,12 @@ class Pipelines:
         for row in rows:
             pipeline_id = str(row.get("pipeline_id"))
             try:
-                with as_promised():
-                    deployed = _deployed(api, row, jobs)
-                seen += self._checked(deployed, tables)
+                with as_promised():  # one odd specification must not hold up the others
+                    seen += self._checked(_deployed(api, row, jobs), tables)
             except PlatformMissing:
                 pass  # deleted since it was listed
             except NothingChanged as error:
                 log.warning("readiness of %s: %s", pipeline_id, self._redactor.text(str(error)))
-                continue
-            except ValueError:  # a specification that one row does not hold
-                log.warning("readiness of %s: too large to be kept", pipeline_id)
                 continue
             looked.add(pipeline_id)
         # What is no longer listed is gone, and so are the findings about it.
@@ -171,20 +183,36 @@ class Pipelines:
 
     def _checked(self, deployed: Deployed, tables: dict[str, Measured]) -> list[Seen]:
         if self.baseline(deployed) is None:
-            self._keep(deployed, "first seen", replace=False)
+            try:
+                self._keep(deployed, "first seen", replace=False)
+            except LedgerRefused as error:  # checked all the same; only its drift is not told
+                log.warning("baseline of %s: %s", deployed.pipeline_id, error)
         report = self.report(deployed, tables)
         return [*_not_ready(report), *_drifted(report)]
 
+    def _drift(self, baseline: Baseline, deployed: Deployed) -> list[str]:
+        before = {**baseline.spec, "jobs": baseline.jobs}
+        after = {**deployed.spec, "jobs": _delivered(deployed.jobs)}
+        return differences(before, after, self._veil(deployed))
+
+    def _veil(self, deployed: Deployed) -> Veil:
+        return Veil(self._redactor, _key(deployed))
+
     def _keep(self, deployed: Deployed, by: str, *, replace: bool) -> Baseline:
-        now = self._clock.now()
+        now, veil = self._clock.now(), self._veil(deployed)
+        spec, jobs = veil.over(deployed.spec), veil.over(_delivered(deployed.jobs))
 
         def change(kept: Baseline) -> Baseline:
             if replace or kept.at is None:
-                kept.spec, kept.jobs = deployed.spec, _delivered(deployed.jobs)
+                kept.spec, kept.jobs = spec, jobs
                 kept.at, kept.by = now, by
             return kept
 
-        return self._documents.change(_SCOPE, _key(deployed), Baseline, change)
+        try:
+            return self._documents.change(_SCOPE, _key(deployed), Baseline, change)
+        except ValueError:
+            words = "the pipeline and its jobs are too large to be kept as a baseline"
+            raise LedgerRefused(words) from None
 
 
 def _not_ready(report: Report) -> list[Seen]:
@@ -201,12 +229,12 @@ def _not_ready(report: Report) -> list[Seen]:
 def _drifted(report: Report) -> list[Seen]:
     if report.baseline is None:
         return []
-    changes = _drift(report.baseline, report.deployed)
+    changes = report.drift
     if not changes:
         return []
     summary = f"{report.deployed.name} differs from what was accepted ({report.baseline.by})"
     proposal = "deliver the change, or accept it as the new baseline"
-    return [_seen(FindingKind.DRIFT, report.deployed, summary, tuple(changes), proposal)]
+    return [_seen(FindingKind.DRIFT, report.deployed, summary, changes, proposal)]
 
 
 def _seen(
@@ -225,11 +253,6 @@ def _own_tables(spec: Row, tables: dict[str, Measured]) -> tuple[tuple[str, Meas
     return tuple((n, t) for n, t in sorted(tables.items()) if n.lower().startswith(prefix))
 
 
-def _drift(baseline: Baseline, deployed: Deployed) -> list[str]:
-    before = {**baseline.spec, "jobs": baseline.jobs}
-    return differences(before, {**deployed.spec, "jobs": _delivered(deployed.jobs)})
-
-
 def _delivered(jobs: dict[str, Row]) -> dict[str, Row]:
     return {
         identity: {k: v for k, v in job.items() if k not in _NOT_DELIVERED}
@@ -243,26 +266,10 @@ def _deployed(api: WorkspaceApi, row: Row, jobs: dict[str, dict[str, Row]]) -> D
     identity = str(whole.get("pipeline_id") or row["pipeline_id"])
     name = str(whole.get("name") or spec.get("name") or identity)
     run_as = str(whole.get("run_as_user_name") or "")
-    return Deployed(api.workspace.name, identity, name, spec, jobs.get(identity, {}), run_as)
-
-
-def _jobs_by_pipeline(api: WorkspaceApi) -> dict[str, dict[str, Row]]:
-    """The settings of the jobs that start each pipeline, by pipeline and job."""
-    found: dict[str, dict[str, Row]] = defaultdict(dict)
-    for job in api.jobs_with_tasks():
-        settings = dict(job.get("settings") or {})
-        for task in settings.get("tasks") or []:
-            started = (task.get("pipeline_task") or {}).get("pipeline_id")
-            if started:
-                found[str(started)][str(job["job_id"])] = settings
-    return found
-
-
-def _acl(api: WorkspaceApi, pipeline_id: str) -> tuple[Row, ...] | None:
-    try:
-        return tuple(api.permissions("pipelines", pipeline_id))
-    except NothingChanged:  # reading them is a right of its own
-        return None
+    own = {
+        job_id: with_identity(api, job_id, job) for job_id, job in jobs.get(identity, {}).items()
+    }
+    return Deployed(api.workspace.name, identity, name, spec, own, run_as)
 
 
 def _key(deployed: Deployed) -> str:

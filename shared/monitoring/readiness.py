@@ -77,7 +77,7 @@ _RULES: tuple[tuple[str, Rule, str, str], ...] = (
     ("identity", own.identity, "a person's access ends with their contract",
      "run as a service principal"),
     ("permissions", own.permissions, "what one person alone may manage cannot be repaired at night",
-     "give a group CAN_MANAGE, and not all users"),
+     "give a group CAN_MANAGE of the pipeline and its jobs, and not all users"),
     ("catalog", own.catalog, "tables outside Unity Catalog have no lineage and no grants",
      "publish to a catalog of Unity Catalog"),
     ("drift", own.drift, "an edit by hand is lost with the next delivery",

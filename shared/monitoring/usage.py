@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from math import isfinite
 from statistics import median
 from typing import Any
 
@@ -62,18 +63,31 @@ FROM system.compute.node_timeline n
 WHERE n.start_time >= current_timestamp() - INTERVAL 7 DAYS
 GROUP BY n.workspace_id, n.cluster_id, date(n.start_time)
 """
+# Runs of jobs; updates of pipelines, serverless ones too, which are billed to no job.
 COST_SQL = """
-SELECT u.workspace_id, 'job' AS what, u.usage_metadata.job_id AS resource,
-  u.usage_metadata.job_run_id AS period, min(u.usage_start_time) AS began,
-  sum(u.usage_quantity * p.pricing.effective_list.default) AS usd
-FROM system.billing.usage u
-JOIN system.billing.list_prices p
-  ON p.sku_name = u.sku_name AND p.cloud = u.cloud
-  AND u.usage_start_time >= p.price_start_time
-  AND (p.price_end_time IS NULL OR u.usage_start_time < p.price_end_time)
-WHERE u.usage_date >= current_date() - INTERVAL 21 DAYS
-  AND u.usage_metadata.job_run_id IS NOT NULL
-GROUP BY u.workspace_id, u.usage_metadata.job_id, u.usage_metadata.job_run_id
+WITH spent AS (
+  SELECT u.workspace_id, u.usage_metadata AS used, u.usage_date, u.usage_start_time AS began,
+    u.usage_quantity * p.pricing.effective_list.default AS usd
+  FROM system.billing.usage u
+  JOIN system.billing.list_prices p
+    ON p.sku_name = u.sku_name AND p.cloud = u.cloud
+    AND u.usage_start_time >= p.price_start_time
+    AND (p.price_end_time IS NULL OR u.usage_start_time < p.price_end_time)
+  WHERE u.usage_date >= current_date() - INTERVAL 21 DAYS
+)
+SELECT workspace_id, 'job' AS what, used.job_id AS resource, used.job_run_id AS period,
+  min(began) AS began, sum(usd) AS usd
+FROM spent
+WHERE used.job_run_id IS NOT NULL
+GROUP BY workspace_id, used.job_id, used.job_run_id
+UNION ALL
+SELECT workspace_id, 'pipeline' AS what, used.dlt_pipeline_id AS resource,
+  coalesce(used.dlt_update_id, string(usage_date)) AS period,
+  min(began) AS began, sum(usd) AS usd
+FROM spent
+WHERE used.dlt_pipeline_id IS NOT NULL AND used.job_run_id IS NULL
+  AND used.dlt_maintenance_id IS NULL
+GROUP BY workspace_id, used.dlt_pipeline_id, coalesce(used.dlt_update_id, string(usage_date))
 """
 
 
@@ -129,7 +143,7 @@ def _period(row: Row) -> Period:
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell of a result
-    """The number in a cell: results are texts.
+    """The number in a cell: results are texts. None for one that is not finite: it tells nothing.
 
     Raises:
         PlatformUnavailable: it is none.
@@ -137,9 +151,10 @@ def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell of a result
     if value is None:
         return None
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         raise PlatformUnavailable("a cell of the system tables is not a number") from None
+    return number if isfinite(number) else None
 
 
 def judged(target: str, resource: str, periods: list[Period]) -> list[Seen]:

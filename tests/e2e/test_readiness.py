@@ -57,8 +57,8 @@ def edit(world: World, pipeline_id: str, spec: Json) -> None:
     assert answer.ok, answer.text
 
 
-def grant(world: World, pipeline_id: str) -> None:
-    url = f"{world.sandbox_url}/api/2.0/permissions/pipelines/{pipeline_id}"
+def grant(world: World, kind: str, identity: str | int) -> None:
+    url = f"{world.sandbox_url}/api/2.0/permissions/{kind}/{identity}"
     entry = {"group_name": "data-engineers", "permission_level": "CAN_MANAGE"}
     body = {"access_control_list": [entry]}
     assert requests.patch(url, json=body, headers=TOKEN, timeout=10).ok
@@ -105,7 +105,8 @@ def test_each_fault_is_named_and_the_repaired_pipeline_is_clean(start_host: Star
     assert len(seen["evidence"]) == len(FAULTS)
 
     edit(world, pipeline_id, {"name": name, **GOOD})
-    grant(world, pipeline_id)
+    grant(world, "pipelines", pipeline_id)
+    grant(world, "jobs", job_id)
     world.script("databricks/identity", pipeline_id=pipeline_id, run_as="a1b2-service-principal")
     settings: Json = {
         "name": "nightly",

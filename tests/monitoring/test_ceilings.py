@@ -134,9 +134,9 @@ def used(resource: str, *memory: float, free: float = 100e9, what: str = "job") 
     ]
 
 
-def spent(resource: str, *usd: float) -> list[list[str]]:
+def spent(resource: str, *usd: float, what: str = "job") -> list[list[str]]:
     return [
-        ["77", "job", resource, f"r{n}", f"2026-11-{n + 1:02d}T03:00:00Z", str(amount)]
+        ["77", what, resource, f"r{n}", f"2026-11-{n + 1:02d}T03:00:00Z", str(amount)]
         for n, amount in enumerate(usd)
     ]
 
@@ -150,7 +150,8 @@ def test_the_system_tables_through_a_warehouse(watch: Make) -> None:
     days = used("c-1", 92, 93, 94, what="cluster")
     script("databricks/statements", match="'cluster' AS what", columns=COLUMNS, rows=days)
     costs = [*spent("4", 10, 11, 10, 9, 10, 18, 19, 20), *spent("5", 10, 30, 10, 9, 10, 18, 9, 20)]
-    script("databricks/statements", match="billing.usage", columns=SPENT, rows=costs)
+    costs += spent("p-1", 5, 5, 6, 5, 5, 9, 9, 9, what="pipeline")
+    script("databricks/statements", match="dlt_pipeline_id", columns=SPENT, rows=costs)
     targets = one.parts.settings.targets
     api = one.parts.context.platforms.workspace("dbx")
 
@@ -161,6 +162,7 @@ def test_the_system_tables_through_a_warehouse(watch: Make) -> None:
         "job 3": "disk_filling",
         "cluster c-1": "memory_high",
         "job 4": "cost_rising",
+        "pipeline p-1": "cost_rising",
     }
     found = {f.resource: f for f in one.parts.findings.standing()}
     assert found["job 1"].remedy == "change_node_type"
@@ -213,3 +215,14 @@ def test_the_warehouse_setting() -> None:
         listed = json.dumps([{"kind": "databricks", "name": "one", "host": "https://a.example"}])
         with pytest.raises(ConfigurationError, match="SYSTEM_TABLES_WAREHOUSE_ID"):
             load({"TARGETS": listed, "SYSTEM_TABLES_WAREHOUSE_ID": wrong})
+
+
+def test_a_cell_that_is_not_finite_tells_nothing() -> None:
+    cells = ("NaN", "Infinity", "-inf")
+    rows = [
+        {"what": "job", "resource": "1", "period": str(n), "began": str(n), "memory": cell}
+        for n, cell in enumerate(cells)
+    ]
+    listed = series(rows)["", "job 1"]
+    assert [period.memory for period in listed] == [None] * 3
+    assert judged("w", "job 1", listed) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import requests
 
 from shared.findings.model import Finding, FindingKind, Seen
 from shared.healing import closing, diagnose, remediate, verify
@@ -149,4 +150,18 @@ def test_what_somebody_has_set_since_is_not_taken_back(watch: Make) -> None:
     incident = healed(one, back.reversal_id)
     assert incident.state is IncidentState.ESCALATED
     assert "somebody set it to 9 workers meanwhile" in incident.loans[0].note
+    assert incident.outcome.startswith("not taken back, look at it: ")
+    assert "somebody set it to 9 workers meanwhile" in incident.outcome
     assert api.cluster("c-1")["num_workers"] == 9
+
+
+def test_what_is_gone_meanwhile_is_neither_asked_for_nor_approved(watch: Make) -> None:
+    one = watch()
+    finding = one.parts.proposals.ask(noted(one, cluster(one)).finding_id)
+    url = f"{one.sandbox.host}/api/2.1/clusters/permanent-delete"
+    headers = {"Authorization": "Bearer sandbox-token"}
+    assert requests.post(url, json={"cluster_id": "c-1"}, headers=headers, timeout=10).ok
+    with pytest.raises(AnswerRefused, match="not there any more"):
+        one.parts.proposals.answer(finding.finding_id, approved(finding))
+    with pytest.raises(NoProposal, match="not there any more"):
+        one.parts.proposals.ask(finding.finding_id)

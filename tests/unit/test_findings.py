@@ -165,6 +165,30 @@ def test_a_silence_holds_until_its_end_and_outlives_a_resolution(desk: Desk) -> 
     assert len(desk.told()) == 1
 
 
+def test_what_got_worse_in_a_silence_is_told_when_it_ends(desk: Desk) -> None:
+    drift = FindingKind.DRIFT
+    both = [seen("p"), seen("q"), seen("r", kind=drift, evidence=("x",))]
+    desk.look(*both)
+    assert len(desk.told()) == 3
+
+    def silence(finding: Finding) -> Finding:
+        finding.silence = Silence("me", "why", NOW, NOW + 3 * HOUR)
+        return finding
+
+    for one in both:
+        desk.findings.change(one.finding_id, silence)
+    worse = [seen("p", Severity.CRITICAL), seen("q"), seen("r", kind=drift, evidence=("x", "y"))]
+    for minutes in (60, 179):
+        desk.clock.moment = NOW + timedelta(minutes=minutes)
+        desk.look(*worse)
+        assert desk.told() == []
+    for minutes in (181, 182, 300):  # the first look after its end tells it, and no other
+        desk.clock.moment = NOW + timedelta(minutes=minutes)
+        desk.look(*worse)
+        told = sorted(m.title.partition(", ")[2] for m in desk.told())
+        assert told == (["p on adf", "r on adf"] if minutes == 181 else [])
+
+
 def test_sweeps_at_once_write_and_tell_it_once(desk: Desk) -> None:
     with ThreadPoolExecutor(8) as pool:
         new = list(pool.map(lambda _: desk.look(seen("a"), seen("b")), range(8)))

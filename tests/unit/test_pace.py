@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from shared.findings.model import FindingKind, Seen
 from shared.models import ClusterFacts
-from shared.monitoring.feed import Feed, Run
+from shared.monitoring.activities import _late
+from shared.monitoring.feed import Feed, Run, failed_updates, updates_feed
 from shared.monitoring.judging import clusters_down, judged, runtime_offline
+from shared.monitoring.lookback import Window
 from shared.monitoring.pace import (
     KEPT,
     Sample,
@@ -84,10 +86,10 @@ def test_adding_again_changes_nothing_and_the_newest_are_kept(
 ) -> None:
     once = added(added(Track(), one, 1), other, 1)
     assert added(once, other, 1) == once
-    assert len(once.samples) <= KEPT
-    newest = sorted({*one, *other})[-KEPT:]
-    if len({*one, *other}) <= KEPT:
-        assert once.samples == newest
+    assert len(once.samples) <= 2 * KEPT
+    assert once.samples[-KEPT:] == sorted({*one, *other})[-KEPT:]
+    good = [sample for sample in sorted({*one, *other}) if sample[2] and sample[1]]
+    assert set(good[-KEPT:]) <= set(once.samples)
     assert once.samples == sorted(once.samples)
 
 
@@ -203,3 +205,82 @@ def test_a_cluster_that_is_down_while_tasks_wait() -> None:
 def test_integration_runtimes(status: dict[str, object], severity: Severity | None) -> None:
     found = runtime_offline("adf", "ir", status)
     assert (found.severity if found else None) == severity
+
+
+def test_what_waits_in_a_queue_is_neither_slow_nor_stuck() -> None:
+    tracks = {"1": track(*[600] * 6)}
+    waiting = run(ago=3720, waiting=True)
+    assert judged("adf", Feed([], [waiting]), tracks, NOW) == []
+    assert list(_late(Feed([], [waiting]), tracks, NOW)) == []
+    assert kinds(judged("adf", Feed([], [waiting] * 3), tracks, NOW)) == [FindingKind.QUEUE_GROWING]
+
+
+def test_what_ran_after_the_look_ended_is_not_missing() -> None:
+    hourly = {"1": track(*[60] * 10, step=3600)}
+    later = NOW + timedelta(days=3)
+    assert judged("adf", Feed([], []), hourly, later, NOW) == []
+    assert kinds(judged("adf", Feed([], []), hourly, later, later)) == [FindingKind.MISSING_RUNS]
+
+
+def test_work_that_takes_long_each_fourth_time() -> None:
+    took = [300, 300, 300, 3000] * 5
+    assert judged("w", Feed([], []), {"1": track(*took)}, NOW) == []
+    assert judged("w", Feed([], [run(ago=3100)]), {"1": track(*took, 300, 300, 300)}, NOW) == []
+    slower = {"1": track(*took, 300, 300, 300, 6000)}
+    assert kinds(judged("w", Feed([], []), slower, NOW)) == [FindingKind.SLOW_RUN]
+    # What has become slow stays slow until it is most of what is known.
+    become = {"1": track(*[300] * 12, *[3000] * 6)}
+    assert kinds(judged("w", Feed([], []), become, NOW)) == [FindingKind.SLOW_RUN]
+
+
+def test_failures_do_not_push_out_the_good_runs() -> None:
+    good = [(EPOCH - 40 * DAY + n, 600, 1) for n in range(6)]
+    bad = [(EPOCH - 3 * DAY + n, 5, 0) for n in range(60)]
+    known = added(added(Track("x"), good, 1), bad, 1)
+    before = usual_before(known, EPOCH)
+    assert before is not None
+    assert (before.median, before.runs) == (600, 6)
+
+
+def pipeline(*updates: tuple[str, str, float]) -> dict[str, object]:
+    """A listed pipeline with updates (id, state, seconds ago), the newest first."""
+    rows = [
+        {"update_id": u, "state": s, "creation_time": (NOW - timedelta(seconds=ago)).isoformat()}
+        for u, s, ago in updates
+    ]
+    return {"pipeline_id": "p", "name": "p", "latest_updates": rows}
+
+
+def window(active: dict[str, int] | None = None) -> Window:
+    since, began = NOW - timedelta(minutes=25), NOW - timedelta(days=9)
+    return Window("updates", "w", since, NOW, began, active or {}, NOW - timedelta(minutes=15))
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        (["RUNNING", "FAILED"], ["u1"]),
+        (["FAILED", "COMPLETED"], ["u0"]),
+        (["COMPLETED", "FAILED"], []),
+        (["CANCELED", "FAILED"], []),
+        (["RUNNING", "COMPLETED", "FAILED"], []),
+    ],
+)
+def test_a_failed_update_is_told_though_another_has_begun(
+    states: list[str], told: list[str]
+) -> None:
+    listed = [(f"u{n}", state, 60.0 * (n + 1)) for n, state in enumerate(states)]
+    assert [r.run_id for r in failed_updates([pipeline(*listed)], window())] == told
+
+
+def test_short_updates_count_with_their_outcome_alone() -> None:
+    listed = pipeline(
+        ("new", "QUEUED", 5), ("short", "FAILED", 300), ("long", "COMPLETED", 1200),
+        ("told", "COMPLETED", 1300),
+    )  # fmt: skip
+    feed = updates_feed([listed], window({"long": 1}))
+    assert [(r.run_id, r.seconds(NOW)) for r in feed.ended] == [("short", 0.0), ("long", 1200.0)]
+    assert [r.run_id for r in feed.active] == ["new"]
+    short = [(EPOCH - n * 600, 0, int(n > 3)) for n in range(20)]
+    tracks = {"1": Track("job", sorted(short), 0, EPOCH)}
+    assert kinds(judged("w", Feed([], [run(ago=50_000)]), tracks, NOW)) == [FindingKind.ERROR_RATE]

@@ -12,6 +12,8 @@ from shared.monitoring.drift import differences
 from shared.monitoring.readiness import Check, checked
 from shared.monitoring.subject import Subject
 from shared.monitoring.tables import Measured, Point
+from shared.monitoring.veil import Veil
+from shared.redaction import Redactor
 
 Json = dict[str, Any]
 
@@ -156,3 +158,101 @@ def test_large_tables_are_clustered_by_columns_that_they_have() -> None:
     )  # fmt: skip
     nothing = next(c for c in checked(Subject({})) if c.name == "clustering")
     assert nothing.passed is None
+
+
+SECRETS = [
+    ({"conf": {"db.password": "OldValue1"}}, {"conf": {"db.password": "NewVal"}}),
+    ({"conf": {}}, {"conf": {"fs.azure.account.oauth2.client.secret.x": "NewVal"}}),
+    ({"spark_conf": {"fs.azure.account.key.x": "OldValue1"}}, {"spark_conf": {}}),
+    ({}, {"tasks": [{"task_key": "a", "params": ["--db-password", "NewVal", "--day", "1"]}]}),
+    (
+        {"parameters": [{"name": "apiToken", "default": "OldValue1"}]},
+        {"parameters": [{"name": "apiToken", "default": "NewVal"}]},
+    ),
+    ({"env": {"clientSecret": {"v": "OldValue1"}}}, {"env": {"clientSecret": {"v": "NewVal"}}}),
+    ({"url": "jdbc:x://h;password=OldValue1"}, {"url": "jdbc:x://h;password=NewVal"}),
+    ({"a": {"sas": 12345678}}, {"a": {"sas": "NewVal"}}),
+    ({"c": "x" * 200}, {"c": "x" * 118 + " AccountKey=NewVal" + "y" * 40}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), SECRETS)
+def test_no_side_of_a_changed_secret_is_shown(before: Json, after: Json) -> None:
+    lines = differences(before, after)
+    assert len(lines) == 1
+    assert not any(part in lines[0] for part in ("OldValue1", "NewVal", "12345678", "#"))
+    assert differences(after, after) == []
+    # Redacted once more on its way, the line still says what was not set.
+    assert Redactor().text(lines[0]) == lines[0]
+
+
+@pytest.mark.parametrize(("before", "after"), SECRETS)
+def test_what_is_kept_holds_no_secret_and_still_tells_a_change(before: Json, after: Json) -> None:
+    veil = Veil(Redactor(), "dbx|p1")
+    kept = veil.over(before)
+    assert "OldValue1" not in str(kept)
+    assert "12345678" not in str(kept)
+    assert veil.over(kept) == kept
+    assert differences(kept, before, veil) == []
+    assert len(differences(kept, after, veil)) == 1
+    assert differences({"a": [{"task_key": "t", "n": 1}]}, {"a": [{"task_key": "t", "n": 2}]}) == [
+        "a.t.n: 1 → 2"
+    ]
+
+
+REFRESH: Json = {"task_key": "refresh", "pipeline_task": {"pipeline_id": "p"}}
+LOOSE, PREPARE = {"task_key": "alsoloose"}, {"task_key": "prepare"}
+REPORT = {"task_key": "report", "depends_on": [{"task_key": "prepare"}]}
+AFTER = REFRESH | {"depends_on": [{"task_key": "prepare"}]}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "passed"),
+    [
+        ([REFRESH, LOOSE, PREPARE, REPORT], False),
+        ([REFRESH, PREPARE, REPORT], False),
+        ([AFTER, PREPARE, REPORT], True),
+        ([AFTER, PREPARE, LOOSE], False),
+        ([REFRESH], True),
+        ([{"task_key": "each", "for_each_task": {"task": REFRESH}}, LOOSE], False),
+    ],
+)
+def test_the_order_is_the_pipeline_tasks_own(tasks: list[Json], passed: bool) -> None:
+    assert verdicts(SPEC, (JOB | {"tasks": tasks},), pipeline_id="p")["order"] is passed
+
+
+@pytest.mark.parametrize(
+    ("settings", "most", "passed"),
+    [
+        ({}, 3, True),
+        ({}, 500, False),
+        ({"pipelines.maxFlowRetryAttempts": "0"}, 0, False),
+        ({"pipelines.maxFlowRetryAttempts": 2}, 0, True),
+        ({"pipelines.numUpdateRetryAttempts": "-1"}, 0, False),
+        ({"pipelines.numUpdateRetryAttempts": "many"}, 0, False),
+    ],
+)
+def test_retries_are_bounded_and_there(settings: Json, most: int, passed: bool) -> None:
+    each = {"task_key": "e", "for_each_task": {"task": {"task_key": "t", "max_retries": most}}}
+    job = JOB | {"tasks": [each]}
+    assert verdicts(SPEC | {"configuration": settings}, (job,))["retries"] is passed
+
+
+def test_a_job_that_does_not_say_runs_as_it_is_told() -> None:
+    silent = {k: v for k, v in JOB.items() if k != "run_as"}
+    assert failing(SPEC, (silent | {"run_as_user_name": "someone@example.com"},)) == {"identity"}
+    assert failing(SPEC, (silent | {"run_as_user_name": PRINCIPAL},)) == set()
+
+
+def test_a_job_that_a_scheduled_job_starts_is_scheduled() -> None:
+    child = JOB | {"schedule": None}
+    assert failing(SPEC, (child | {"started_by": [JOB]},)) == set()
+    paused = JOB | {"schedule": {**SCHEDULE, "pause_status": "PAUSED"}}
+    assert failing(SPEC, (child | {"started_by": [paused]},)) == {"schedule"}
+
+
+def test_rights_on_the_jobs_count() -> None:
+    users = {"group_name": "users", "all_permissions": [{"permission_level": "CAN_MANAGE"}]}
+    assert failing(SPEC, job_acls=(("nightly", ACL),)) == set()
+    assert failing(SPEC, job_acls=(("nightly", (users,)),)) == {"permissions"}
+    assert failing(SPEC, job_acls=(("nightly", ()),)) == {"permissions"}

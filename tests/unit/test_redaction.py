@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.redaction import MASK, Redactor
+from shared.redaction import MASK, Redactor, names_secret
 
 HEX = "0123456789abcdef"
 ALNUM = string.ascii_letters + string.digits
@@ -132,3 +132,25 @@ def test_links_lose_our_own_secrets_only() -> None:
 def test_basic_auth_header_of_a_real_client() -> None:
     header = base64.b64encode(b"user:hunter2hunter2").decode()
     assert header not in Redactor().text(f"sent Authorization: Basic {header}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "db.password", "DB_PWD", "clientSecret", "fs.azure.account.oauth2.client.secret.x",
+        "fs.azure.account.key.x.dfs.core.windows.net", "fs.azure.sas.container.x", "sasUrl",
+        "access-token", "key", "key2", "cosmosKey", "storageConnectionString", "jdbc.connStr",
+        "aws_credentials", "--api-key", "passphrase",
+    ],
+)  # fmt: skip
+def test_names_of_secrets(name: str) -> None:
+    assert names_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["task_key", "job_cluster_key", "photon", "min_workers", "keyboard", "node_type_id",
+     "primary_key", "bypass", "spark.sql.shuffle.partitions", "signal", "passengers"],
+)  # fmt: skip
+def test_names_of_other_settings(name: str) -> None:
+    assert not names_secret(name)
