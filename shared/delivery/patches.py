@@ -42,10 +42,21 @@ _OPTION = re.compile(
     r"[Uu]n(?:known|recognized|supported) (?:reader )?option:? ['\"`](?P<key>[^'\"`]+)"
 )
 _QUOTED = re.compile(r"`([^`]+)`|\"([^\"]+)\"|'([^']+)'")
-_TEXTS = re.compile(r"'(?:[^'\\]|\\.|'')*'")
+# Texts, and names in backticks: what stands in them is neither an operator nor a name.
+_OPAQUE = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(`(?:[^`]|``)+`)", re.DOTALL)
+_TEXT, _NAME = "\x00", "\x01"
+_MASKED = re.compile(f"[{_TEXT}{_NAME}]")
+_RAW = re.compile(r"\br['\"]", re.IGNORECASE)
+# A divisor ends where it surely ends: no call, index, field or cast of it follows.
 _DIVISOR = re.compile(
-    r"(?P<sign>[/%])\s*(?P<by>`[^`]+`|[^\W\d]\w*(?:\.\w+)*(?:\([^()]*\))?|\([^()]*\))"
+    r"(?P<sign>[/%])\s*(?P<by>(?:\x01|[^\W\d]\w*+)(?:\.(?:\x01|\w++))*+(?:\([^()]*\))?+|\([^()]*\))"
+    r"(?!\w|\s*[(\[.:\x00\x01])"
 )
+_NO_DIVISOR = frozenset(
+    "all any array between binary case date distinct else end exists false from in interval is "
+    "lateral like map not null or and over rlike some struct then timestamp true when".split()
+)
+_OTHER_DIVISION = re.compile(r"\bdiv\b|\bp?mod\s*\(", re.IGNORECASE)
 _BY_NUMBER = re.compile(r"[/%]\s*(?:[1-9]\d*(?:\.\d+)?|0?\.\d*[1-9]\d*)(?![\w.])")
 _GUARDED = re.compile(r"[/%]\s*nullif\s*\(", re.IGNORECASE)
 
@@ -173,16 +184,16 @@ def _guarded(rule: Expectation) -> Expectation | None:
     """The rule with every divisor guarded, None if one of them cannot be told apart surely."""
     if rule.condition is None:
         return rule
-    texts = _TEXTS.findall(rule.condition)
-    bare = _TEXTS.sub("\x00", rule.condition)
+    kept = iter([match.group(0) for match in _OPAQUE.finditer(rule.condition)])
+    bare = _OPAQUE.sub(lambda match: _NAME if match[1] else _TEXT, rule.condition)
+    if _RAW.search(rule.condition) or _OTHER_DIVISION.search(bare):
+        return None
     divided = len(re.findall(r"[/%]", bare))
     safe = len(_BY_NUMBER.findall(bare)) + len(_GUARDED.findall(bare))
     plain = [m for m in _DIVISOR.finditer(bare) if not _GUARDED.match(bare, m.start())]
-    if divided != safe + len(plain):
+    if divided != safe + len(plain) or any(m["by"].lower() in _NO_DIVISOR for m in plain):
         return None
-    guarded = _DIVISOR.sub(_guard, bare)
-    for text in texts:
-        guarded = guarded.replace("\x00", text, 1)
+    guarded = _MASKED.sub(lambda _: next(kept), _DIVISOR.sub(_guard, bare))
     return msgspec.structs.replace(rule, condition=guarded)
 
 
