@@ -46,7 +46,7 @@ _QUOTED = re.compile(r"`([^`]+)`|\"([^\"]+)\"|'([^']+)'")
 _OPAQUE = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(`(?:[^`]|``)+`)", re.DOTALL)
 _TEXT, _NAME = "\x00", "\x01"
 _MASKED = re.compile(f"[{_TEXT}{_NAME}]")
-_RAW = re.compile(r"\br['\"]", re.IGNORECASE)
+_RAW = re.compile(r"\br['\"]|[\x00\x01]", re.IGNORECASE)
 # A divisor ends where it surely ends: no call, index, field or cast of it follows.
 _DIVISOR = re.compile(
     r"(?P<sign>[/%])\s*(?P<by>(?:\x01|[^\W\d]\w*+)(?:\.(?:\x01|\w++))*+(?:\([^()]*\))?+|\([^()]*\))"
