@@ -53,8 +53,9 @@ _DIVISOR = re.compile(
     r"(?!\w|\s*[(\[.:\x00\x01])"
 )
 _NO_DIVISOR = frozenset(
-    "all any array between binary case date distinct else end exists false from in interval is "
-    "lateral like map not null or and over rlike some struct then timestamp true when".split()
+    {"all", "and", "any", "array", "between", "binary", "case", "date", "distinct", "else", "end"}
+    | {"exists", "false", "from", "in", "interval", "is", "lateral", "like", "map", "not", "null"}
+    | {"or", "over", "rlike", "some", "struct", "then", "timestamp", "true", "when"}
 )
 _OTHER_DIVISION = re.compile(r"\bdiv\b|\bp?mod\s*\(", re.IGNORECASE)
 _BY_NUMBER = re.compile(r"[/%]\s*(?:[1-9]\d*(?:\.\d+)?|0?\.\d*[1-9]\d*)(?![\w.])")
