@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from shared.delivery.builder.checks import check
+from shared.delivery.builder.datatypes import data_type
 from shared.delivery.builder.plan import TablePlan, plan
 from shared.delivery.builder.spec import Column, Expectation, Specification, Table
 from shared.errors import InputError
@@ -29,6 +30,7 @@ class Patch(msgspec.Struct, frozen=True):
 _Patcher = Callable[[Table, str], tuple[Table, str] | None]
 
 _CAST = re.compile(r"CAST_INVALID_INPUT|CANNOT_PARSE_TIMESTAMP|cannot be cast to|CAST_OVERFLOW")
+_TYPE = re.compile(r"(?:cast|parsed|converted) (?:in)?to (?:type )?[\"'`]?([A-Za-z]+)")
 _MISSING = re.compile(
     r"UNRESOLVED_COLUMN[\w.]*\].*?with name `(?P<path>[^`]+(?:`\.`[^`]+)*)`", re.DOTALL
 )
@@ -130,13 +132,20 @@ def _cast(table: Table, message: str, planned: TablePlan) -> tuple[Table, str] |
     named = {name.lower() for match in _QUOTED.findall(message) for name in match if name}
     known = {field.column.name: field.name for field in planned.fields}
     meant = [c for c in strict if {c.name.lower(), known[c.name].lower()} & named]
-    chosen = meant or (strict if len(strict) == 1 else [])
+    chosen = meant or [column for column in strict if len(strict) == 1 and _told(column, message)]
     if not chosen:
         return None
     changed = _columns(table, chosen, cast="try")
     changed = msgspec.structs.replace(changed, wrong_types="quarantine")
     words = ", ".join(column.name for column in chosen)
     return changed, f"{table.name}: {words} cast by try, wrong values go to quarantine"
+
+
+def _told(column: Column, message: str) -> bool:
+    """Whether the message is about a cast to the column's own type."""
+    wanted = data_type(column.type, "type").sql.partition("(")[0].lower()
+    types = {name.lower() for name in _TYPE.findall(message)}
+    return wanted in types
 
 
 def _missing(table: Table, message: str, planned: TablePlan) -> tuple[Table, str] | None:

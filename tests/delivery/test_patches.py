@@ -65,6 +65,11 @@ def test_of_several_strict_columns_only_a_named_one_is_changed() -> None:
     assert [c.cast for c in table.columns] == ["try", "strict", "try"]
 
 
+def test_the_only_strict_column_is_changed_only_for_a_cast_to_its_type() -> None:
+    assert patch(spec(), "silver_orders", CAST.replace("DOUBLE", "DATE")) is None
+    assert patch(spec(), "silver_orders", "[CAST_INVALID_INPUT] a value") is None
+
+
 def test_a_column_that_is_missing() -> None:
     table = table_of(patch(spec(), "silver_orders", MISSING.format("note")))
     assert [c.name for c in table.columns if c.optional] == ["note"]
