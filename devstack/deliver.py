@@ -94,6 +94,7 @@ def _place(options: argparse.Namespace, view: View) -> Iterator[Place]:
         yield found
         return
     view.say("no local stack is running, starting one for this ...")
+    view.say("(one that runs elsewhere, as with --directory, is named by --url, LAKEMEND_KEY)")
     with Stack(time_scale=options.time_scale) as stack:
         yield Place(stack.base_url, stack.keys["deployer"], stack.sandbox_url)
 

@@ -159,3 +159,14 @@ def test_a_timeout_is_in_the_failure_report(bench: Bench) -> None:
     assert found["state"] == "rolled_back"
     reported(found, "resource", "not green within 1 minutes; update", "timeout_minutes")
     assert found["findings"][0]["tried"] == "1 update started and followed"
+
+
+def test_a_second_cancel_changes_nothing(bench: Bench) -> None:
+    delivery_id = deliver(bench, specification(bench))
+    bench.cancel(delivery_id)
+    bench.cancel(delivery_id)
+
+    assert ended(bench, delivery_id)["state"] == "cancelled"
+    assert "a doubt" in bench.told(delivery_id)
+    entries, _ = bench.parts.context.audit.read(delivery_id, 0, "")
+    assert sum("Stopped by somebody" in str(entry) for entry in entries) == 1
