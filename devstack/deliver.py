@@ -23,6 +23,10 @@ from devstack.service import ROOT
 from devstack.view import View
 
 FILE = "stack.json"
+URL_HELP = (
+    "of a running Lakemend, as of a stack started with --directory, which is not found by itself; "
+    "its key is taken from LAKEMEND_KEY"
+)
 _ACCEPTED = 202
 _INTENDED = "Action Intended"
 _LOOK = 0.5  # seconds between looks
@@ -90,6 +94,7 @@ def _place(options: argparse.Namespace, view: View) -> Iterator[Place]:
         yield found
         return
     view.say("no local stack is running, starting one for this ...")
+    view.say("(one that runs elsewhere, as with --directory, is named by --url, LAKEMEND_KEY)")
     with Stack(time_scale=options.time_scale) as stack:
         yield Place(stack.base_url, stack.keys["deployer"], stack.sandbox_url)
 
@@ -167,7 +172,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("specification", type=Path, help="a YAML or JSON file")
     parser.add_argument("--target", default="dev", choices=("dev", "staging", "prod"))
     parser.add_argument("--promote", choices=("staging", "prod"), help="where it goes when green")
-    parser.add_argument("--url", help="of a running Lakemend; the key is in LAKEMEND_KEY")
+    parser.add_argument("--url", help=URL_HELP)
     parser.add_argument("--key", default=os.environ.get("LAKEMEND_KEY", ""), help=argparse.SUPPRESS)
     parser.add_argument("--time-scale", type=float, default=10.0, help="of a stack started here")
     return parser.parse_args(arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from shared.auth import Caller
     from shared.delivery.plan import Asked
     from shared.delivery_models import Delivery
+    from shared.ledger.deliveries import Receipt
 
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.delivery")
@@ -59,18 +61,16 @@ async def start_delivery(
         return problem(409, "this key stands for another delivery", "delivery_key")
     except LedgerUnavailable as error:
         return unavailable(error)
-    except (LedgerRefused, ValueError):
+    except LedgerRefused:
         return problem(413, "the plan is larger than can be stored")
 
 
 async def _take_in(
     req: func.HttpRequest, client: df.DurableOrchestrationClient, known: Caller
 ) -> func.HttpResponse:
-    from shared.delivery.receiving import receive
-
     asked = await asyncio.to_thread(_asked, req)
     with working("intake", sent_with(req), way="delivery") as span:
-        receipt = await asyncio.to_thread(lambda: receive(current().context, asked, known.name))
+        receipt = await asyncio.to_thread(_received, asked, known.name)
         span.set(delivery_id=receipt.delivery_id)
         if not receipt.duplicate:
             await start(client, receipt.delivery_id, span.traceparent)
@@ -80,8 +80,25 @@ async def _take_in(
     return answer(202, body | links, Location=url)
 
 
+def _received(asked: Asked, name: str) -> Receipt:
+    """The delivery, written down; what the ledger finds too large is refused by it."""
+    from shared.delivery.receiving import receive
+
+    try:
+        return receive(current().context, asked, name)
+    except ValueError as error:
+        raise LedgerRefused(str(error)) from None
+
+
 def _asked(req: func.HttpRequest) -> Asked:
     """The plan that a request carries, whatever its form."""
+    try:
+        return _read(req)
+    except ValueError:
+        raise InputError("body", "expected a plan, or a form, that can be read") from None
+
+
+def _read(req: func.HttpRequest) -> Asked:
     from shared.delivery.plan import read_plan
 
     kind = req.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -96,9 +113,10 @@ def _fields(text: str | bytes, *, markdown: bool = False) -> Any:  # noqa: ANN40
     from shared.delivery.markdown import read_markdown
 
     content = text.encode() if isinstance(text, str) else text
-    if markdown or content.lstrip()[:1] in {b"#", b"-"}:
+    start = content.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    if markdown or start in {b"#", b"-"}:
         try:
-            return read_markdown(content.decode())
+            return read_markdown(content.decode("utf-8-sig"))
         except UnicodeDecodeError:
             raise InputError("body", "expected UTF-8") from None
     try:

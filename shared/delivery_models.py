@@ -212,6 +212,7 @@ class Stage(msgspec.Struct, omit_defaults=True):
     schema: str = ""
     tables: list[str] = []
     jobs: dict[str, int] = {}
+    deployed: str = ""  # version and digest of the pipeline's settings as we left them
     left: dict[str, int] = {}  # jobs of the version before that this one no longer holds
     folders: list[str] = []
     check_runs: list[CheckRun] = []

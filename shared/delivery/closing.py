@@ -5,10 +5,13 @@ from __future__ import annotations
 from shared.delivery.baseline import accept
 from shared.delivery.folders import tidy
 from shared.delivery.gates.l2 import release
+from shared.delivery.guidance import AGAIN
 from shared.delivery.guide import restore_guide
+from shared.delivery.leaving import GateFailed
+from shared.delivery.reporting import report
 from shared.delivery.rollback import roll_back
 from shared.delivery.work import Work, go_to
-from shared.delivery_models import Delivery, DeliveryState
+from shared.delivery_models import Delivery, DeliveryState, Finding
 from shared.healing.context import CLOSED, Step
 from shared.notify.messages import delivery_result
 from shared.remedies.base import job_lock
@@ -70,6 +73,7 @@ def take_back(work: Work) -> None:
     _remember(work, _accept_previous(work))
     why = work.delivery.failure
     if left:
+        report(work, left, GateFailed(left))
         close(work, DeliveryState.FAILED, f"{why}; {left}")
         return
     cancelled = work.delivery.cancel is not None and not work.delivery.closed_at
@@ -139,8 +143,18 @@ def _next_steps(work: Work, state: DeliveryState) -> list[str]:
         last = next((f for f in reversed(delivery.findings) if not f.resolved), None)
         place = f"Look at {last.where}." if last and last.where else ""
         steps += [place] if place else []
-        steps += last.guidance if last else []
+        steps += _guidance(delivery, last) if last else []
     return list(dict.fromkeys([*steps, *restore_guide(work)]))
+
+
+def _guidance(delivery: Delivery, last: Finding) -> list[str]:
+    """The steps for the newest failure; where several checks failed at once, for each of them."""
+    same = [f for f in delivery.findings if (f.gate, f.target) == (last.gate, last.target)]
+    together = [
+        f for f in same if f.error_type == last.error_type and not f.resolved and not f.tried
+    ]
+    steps = [step for finding in [*together, last] for step in finding.guidance]
+    return [*(step for step in steps if step != AGAIN), *([AGAIN] if AGAIN in steps else [])]
 
 
 def locks_of(work: Work) -> list[str]:

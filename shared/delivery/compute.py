@@ -8,6 +8,7 @@ import msgspec
 
 from shared.delivery import sources
 from shared.delivery.builder.spec import Compute
+from shared.delivery.deployed import remember
 from shared.delivery.mutations import Mutation, once
 from shared.delivery.patches import Patch
 from shared.delivery.resolved import stamp_of
@@ -84,6 +85,7 @@ def scale_live(work: Work, workers: int) -> None:
 
     name = f"{work.prefix}-scale-{work.stage.healed + 1}"
     once(work, Mutation(name, f"let the pipeline have up to {workers} workers", act, look))
+    remember(work)
 
 
 def other_nodes(work: Work, delay: float) -> Cure | None:

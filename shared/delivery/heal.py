@@ -15,6 +15,7 @@ from shared.catalog.loader import RemedySpec
 from shared.delivery import sources
 from shared.delivery.compute import Cure, other_nodes, scale_live, scaled
 from shared.delivery.evidence import place_of
+from shared.delivery.guidance import for_error
 from shared.delivery.leaving import GateFailed
 from shared.delivery.patches import Patch, is_new_column, patch
 from shared.delivery.work import Work, go_to
@@ -60,7 +61,7 @@ def heal(work: Work, lines: list[EvidenceLine], what: str, *, recovered: bool = 
         finding.guidance.insert(0, f"Not repaired by itself: {why}.")
         told = finding.root_cause + (f" ({finding.where})" if finding.where else "")
         work.change(lambda fresh: _note(fresh, finding))
-        raise GateFailed(f"{what} failed: {told}; {why}")
+        raise GateFailed(f"{what} failed: {told}; {why}", told=True)
     if cure.workers:
         scale_live(work, cure.workers)
     _apply(work, finding, cure, used)
@@ -90,16 +91,19 @@ def _finding(work: Work, lines: list[EvidenceLine], diagnosis: Diagnosis, tried:
     cause = diagnosis.lines[0] if diagnosis.lines else EvidenceLine("update", message="no error")
     text = work.context.redactor.text(" ".join(cause.message.split()))[:_LONGEST_CAUSE]
     gate = work.delivery.gate
+    category = _CATEGORIES.get(diagnosis.category, "configuration")
+    general = work.context.catalog.spec(diagnosis.error_type).guidance
+    advice = for_error(f"{cause.code} {text}", category, general)
     return Finding(
         at=work.now,
         gate=gate.name.value if gate else "",
         target=work.stage.target,
-        category=_CATEGORIES.get(diagnosis.category, "configuration"),
+        category=advice.category,
         error_type=diagnosis.error_type,
         root_cause=f"{cause.source}: {text}",
         where=place_of(lines),
         tried=tried,
-        guidance=list(work.context.catalog.spec(diagnosis.error_type).guidance),
+        guidance=list(advice.steps),
     )
 
 

@@ -17,4 +17,11 @@ class Later(Exception):
 
 
 class GateFailed(Exception):
-    """The gate is not passed; the text says why."""
+    """The gate is not passed; the text says why.
+
+    `told`: what was found is in the failure report already.
+    """
+
+    def __init__(self, why: str, *, told: bool = False) -> None:
+        super().__init__(why)
+        self.told = told

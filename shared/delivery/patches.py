@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from shared.delivery.builder.checks import check
+from shared.delivery.builder.datatypes import data_type
 from shared.delivery.builder.plan import TablePlan, plan
 from shared.delivery.builder.spec import Column, Expectation, Specification, Table
 from shared.errors import InputError
@@ -29,6 +30,7 @@ class Patch(msgspec.Struct, frozen=True):
 _Patcher = Callable[[Table, str], tuple[Table, str] | None]
 
 _CAST = re.compile(r"CAST_INVALID_INPUT|CANNOT_PARSE_TIMESTAMP|cannot be cast to|CAST_OVERFLOW")
+_TYPE = re.compile(r"(?:cast|parsed|converted) (?:in)?to (?:type )?[\"'`]?([A-Za-z]+)")
 _MISSING = re.compile(
     r"UNRESOLVED_COLUMN[\w.]*\].*?with name `(?P<path>[^`]+(?:`\.`[^`]+)*)`", re.DOTALL
 )
@@ -42,10 +44,22 @@ _OPTION = re.compile(
     r"[Uu]n(?:known|recognized|supported) (?:reader )?option:? ['\"`](?P<key>[^'\"`]+)"
 )
 _QUOTED = re.compile(r"`([^`]+)`|\"([^\"]+)\"|'([^']+)'")
-_TEXTS = re.compile(r"'(?:[^'\\]|\\.|'')*'")
+# Texts, and names in backticks: what stands in them is neither an operator nor a name.
+_OPAQUE = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(`(?:[^`]|``)+`)", re.DOTALL)
+_TEXT, _NAME = "\x00", "\x01"
+_MASKED = re.compile(f"[{_TEXT}{_NAME}]")
+_RAW = re.compile(r"\br['\"]|[\x00\x01]", re.IGNORECASE)
+# A divisor ends where it surely ends: no call, index, field or cast of it follows.
 _DIVISOR = re.compile(
-    r"(?P<sign>[/%])\s*(?P<by>`[^`]+`|[^\W\d]\w*(?:\.\w+)*(?:\([^()]*\))?|\([^()]*\))"
+    r"(?P<sign>[/%])\s*(?P<by>(?:\x01|[^\W\d]\w*+)(?:\.(?:\x01|\w++))*+(?:\([^()]*\))?+|\([^()]*\))"
+    r"(?!\w|\s*[(\[.:\x00\x01])"
 )
+_NO_DIVISOR = frozenset(
+    {"all", "and", "any", "array", "between", "binary", "case", "date", "distinct", "else", "end"}
+    | {"exists", "false", "from", "in", "interval", "is", "lateral", "like", "map", "not", "null"}
+    | {"or", "over", "rlike", "some", "struct", "then", "timestamp", "true", "when"}
+)
+_OTHER_DIVISION = re.compile(r"\bdiv\b|\bp?mod\s*\(", re.IGNORECASE)
 _BY_NUMBER = re.compile(r"[/%]\s*(?:[1-9]\d*(?:\.\d+)?|0?\.\d*[1-9]\d*)(?![\w.])")
 _GUARDED = re.compile(r"[/%]\s*nullif\s*\(", re.IGNORECASE)
 
@@ -118,13 +132,20 @@ def _cast(table: Table, message: str, planned: TablePlan) -> tuple[Table, str] |
     named = {name.lower() for match in _QUOTED.findall(message) for name in match if name}
     known = {field.column.name: field.name for field in planned.fields}
     meant = [c for c in strict if {c.name.lower(), known[c.name].lower()} & named]
-    chosen = meant or (strict if len(strict) == 1 else [])
+    chosen = meant or [column for column in strict if len(strict) == 1 and _told(column, message)]
     if not chosen:
         return None
     changed = _columns(table, chosen, cast="try")
     changed = msgspec.structs.replace(changed, wrong_types="quarantine")
     words = ", ".join(column.name for column in chosen)
     return changed, f"{table.name}: {words} cast by try, wrong values go to quarantine"
+
+
+def _told(column: Column, message: str) -> bool:
+    """Whether the message is about a cast to the column's own type."""
+    wanted = data_type(column.type, "type").sql.partition("(")[0].lower()
+    types = {name.lower() for name in _TYPE.findall(message)}
+    return wanted in types
 
 
 def _missing(table: Table, message: str, planned: TablePlan) -> tuple[Table, str] | None:
@@ -173,16 +194,16 @@ def _guarded(rule: Expectation) -> Expectation | None:
     """The rule with every divisor guarded, None if one of them cannot be told apart surely."""
     if rule.condition is None:
         return rule
-    texts = _TEXTS.findall(rule.condition)
-    bare = _TEXTS.sub("\x00", rule.condition)
+    kept = iter([match.group(0) for match in _OPAQUE.finditer(rule.condition)])
+    bare = _OPAQUE.sub(lambda match: _NAME if match[1] else _TEXT, rule.condition)
+    if _RAW.search(rule.condition) or _OTHER_DIVISION.search(bare):
+        return None
     divided = len(re.findall(r"[/%]", bare))
     safe = len(_BY_NUMBER.findall(bare)) + len(_GUARDED.findall(bare))
     plain = [m for m in _DIVISOR.finditer(bare) if not _GUARDED.match(bare, m.start())]
-    if divided != safe + len(plain):
+    if divided != safe + len(plain) or any(m["by"].lower() in _NO_DIVISOR for m in plain):
         return None
-    guarded = _DIVISOR.sub(_guard, bare)
-    for text in texts:
-        guarded = guarded.replace("\x00", text, 1)
+    guarded = _MASKED.sub(lambda _: next(kept), _DIVISOR.sub(_guard, bare))
     return msgspec.structs.replace(rule, condition=guarded)
 
 

@@ -113,7 +113,7 @@ def _workspace(context: Context, target: str, wanted: str) -> str:
 
 
 def cancel(context: Context, delivery_id: str, by: str, why: str) -> Delivery:
-    """Stop an open delivery and take it back.
+    """Stop an open delivery and take it back; asked a second time, the first asking stands.
 
     Raises:
         LedgerMissing: there is none with this id.
@@ -121,13 +121,18 @@ def cancel(context: Context, delivery_id: str, by: str, why: str) -> Delivery:
     """
     asked = CancelRequest(by, context.clock.now(), why)
 
+    first = False
+
     def ask(fresh: Delivery) -> None:
+        nonlocal first
         if fresh.state.closed:
             raise NotNow(f"the delivery is {fresh.state.value}: there is nothing to stop")
+        first = fresh.cancel is None
         fresh.cancel = fresh.cancel or asked
 
     delivery = context.deliveries.change(delivery_id, ask)
-    _told(context, delivery, "cancelled", f"Stopped by {by}{_because(why)}", by)
+    if first:
+        _told(context, delivery, "cancelled", f"Stopped by {by}{_because(why)}", by)
     return delivery
 
 

@@ -11,6 +11,7 @@ from functools import partial
 
 from shared.delivery import undoing
 from shared.delivery.checks import stop_checks
+from shared.delivery.deployed import untouched
 from shared.delivery.leaving import Later
 from shared.delivery.mutations import repeatable
 from shared.delivery.previous import restore, same
@@ -85,12 +86,12 @@ def _made(work: Work) -> str:
 def _ours(work: Work, row: Json) -> bool:
     """Whether the pipeline is as this delivery left it, or as it was before."""
     spec, previous = row.get("spec") or {}, work.stage.previous
-    if stamp_of(spec).startswith(f"{work.delivery.delivery_id}."):
+    if previous is not None and same(spec, previous.pipeline):
         return True
-    if previous is None:
-        return False
+    if untouched(work, spec):
+        return True
     scaled = any("-scale-" in name and i.made for name, i in work.delivery.intents.items())
-    return same(spec, previous.pipeline) or (work.plan.source == "pipeline" and scaled)
+    return work.plan.source == "pipeline" and scaled and not work.stage.deployed
 
 
 def _stop(work: Work, pipeline_id: str) -> None:

@@ -11,6 +11,7 @@ from shared.delivery.gates.l2 import deploy
 from shared.delivery.gates.l3 import run
 from shared.delivery.gates.l4 import judge
 from shared.delivery.leaving import GateFailed, Later
+from shared.delivery.reporting import report
 from shared.delivery.work import Work, go_to
 from shared.delivery_models import Delivery, DeliveryState, GateState
 from shared.errors import NothingChanged
@@ -55,7 +56,7 @@ def step(context: Context, delivery_id: str, name: str) -> Step:
     except Later as later:
         return _wait(work, later.seconds, later.why, asked=later.asked)
     except GateFailed as failed:
-        return _failed(work, name, str(failed))
+        return _failed(work, name, failed)
     except NothingChanged as error:
         return _unanswered(work, name, error)
     return _onward(work)
@@ -119,11 +120,12 @@ def _unanswered(work: Work, name: str, error: NothingChanged) -> Step:
     if passing and not late and work.now - since < patience:
         wait = error.retry_after if isinstance(error, PlatformThrottled) else None
         return _wait(work, wait or timings.wait_interval, str(error), asked=wait is not None)
-    return _failed(work, name, str(error))
+    return _failed(work, name, error)
 
 
-def _failed(work: Work, name: str, why: str) -> Step:
-    why = work.context.redactor.text(why)[:_LONGEST]
+def _failed(work: Work, name: str, error: Exception) -> Step:
+    why = work.context.redactor.text(str(error))[:_LONGEST]
+    report(work, why, error)
     if name == _ROLL_BACK:
         return close(work, DeliveryState.FAILED, f"the rollback stopped: {why}")
     gate = work.delivery.gate

@@ -132,6 +132,7 @@ def summary(delivery: Delivery) -> Json:
         "metrics": list(_metrics(delivery)),
         "failures": failures(delivery),
         "changes": delivery.changes,
+        "cancel": msgspec.to_builtins(delivery.cancel),
         "next_steps": delivery.next_steps,
     }
 
@@ -193,6 +194,9 @@ def _lines(told: Json) -> Iterator[str]:
 
 def _facts(told: Json) -> Iterator[str]:
     yield f"- Delivery `{told['delivery_id']}`, by {_text(told['by'])}, {told['seconds']} s"
+    if told["cancel"]:
+        why = f": {_text(told['cancel']['why'])}" if told["cancel"].get("why") else ""
+        yield f"- Stopped or taken back by {_text(told['cancel']['by'])}{why}"
     if told["commit"]:
         tree = {True: "clean", False: "with changes that are in no commit", None: "not told"}
         yield f"- Commit {_text(told['commit'])}, tree {tree[told['clean']]}"
@@ -219,7 +223,9 @@ def _checks(gates: list[Json]) -> Iterator[str]:
 def _figures(metrics: list[Json]) -> Iterator[str]:
     if metrics:
         yield "\n## Figures\n"
-    for one in metrics:
+    for number, one in enumerate(metrics):
+        if number:
+            yield ""  # ends the table before
         yield (
             f"{one['target']}: try {one['try']}, {one['flows_done']} of {one['flows_seen']} flows, "
             f"{one['rows']} rows in {one['seconds']} s\n"

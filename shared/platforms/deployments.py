@@ -105,8 +105,11 @@ class Deployments:
         self._send("PUT", f"{_PIPELINES}/{pipeline_id}", body)
 
     def delete_pipeline(self, pipeline_id: str) -> None:
-        """Delete a pipeline; no error if it is gone."""
-        self._gone("DELETE", f"{_PIPELINES}/{pipeline_id}", {})
+        """Delete a pipeline, never its tables; no error if it is gone.
+
+        Without `cascade=false` the platform deletes the tables in Unity Catalog along with it.
+        """
+        self._gone("DELETE", f"{_PIPELINES}/{pipeline_id}", {}, cascade="false")
 
     def stop_pipeline(self, pipeline_id: str) -> None:
         """Cancel the active update; without one nothing happens."""
@@ -217,13 +220,15 @@ class Deployments:
         answer: Any = read(lambda: do("GET", path, query=query), self._translate, self._clock)
         return dict(answer)
 
-    def _send(self, method: str, path: str, body: Row) -> Row:
+    def _send(self, method: str, path: str, body: Row, **query: str) -> Row:
         do = self._client.api_client.do
-        answer: Any = mutate(lambda: do(method, path, body=body or None), self._translate)
+        answer: Any = mutate(
+            lambda: do(method, path, query=query or None, body=body or None), self._translate
+        )
         return dict(answer or {})
 
-    def _gone(self, method: str, path: str, body: Row) -> None:
+    def _gone(self, method: str, path: str, body: Row, **query: str) -> None:
         try:
-            self._send(method, path, body)
+            self._send(method, path, body, **query)
         except PlatformMissing:
             return

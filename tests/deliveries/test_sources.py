@@ -89,12 +89,21 @@ def pipeline_of(bench: Bench, pipeline_id: str) -> Json:
 
 def test_a_pipeline_that_is_there_begins_with_its_execution(bench: Bench) -> None:
     pipeline_id = theirs(bench, failing(LAUNCH, flow="flow"))
+    bench.script("databricks/tables", full_name="main.their.orders")
 
-    found = ended(bench, send(bench, name="theirs", target="dev", pipeline_id=pipeline_id))
+    plan = {"name": "theirs", "target": "dev", "pipeline_id": pipeline_id}
+    found = ended(bench, send(bench, expected_tables=["orders"], **plan))
 
     assert found["state"] == "succeeded", found["outcome"]
     assert [g["state"] for g in found["gates"]] == ["passed", "skipped", "passed", "passed"]
     assert len(pipeline_of(bench, pipeline_id)["updates"]) == 2
+
+
+def test_a_pipeline_of_which_no_table_is_known_is_not_green(bench: Bench) -> None:
+    found = ended(bench, send(bench, name="theirs", target="dev", pipeline_id=theirs(bench)))
+
+    assert found["state"] == "rolled_back"
+    assert "name them (expected_tables)" in found["findings"][0]["root_cause"]
 
 
 def test_a_pipeline_that_is_there_gets_its_settings_back(bench: Bench) -> None:

@@ -110,6 +110,33 @@ def test_what_was_delivered_is_what_drift_is_measured_against(bench: Bench) -> N
     assert "photon" in told
 
 
+def test_a_pipeline_that_somebody_changed_by_hand_is_left_alone_and_named(bench: Bench) -> None:
+    spec = specification(bench)
+    found = ended(bench, deliver(bench, spec))
+    (pipeline,) = pipelines(bench, spec)
+    changed = {**pipeline["spec"], "photon": not pipeline["spec"].get("photon")}
+    url = f"{bench.sandbox_url}/api/2.0/pipelines/{pipeline['pipeline_id']}"
+    headers = {"Authorization": "Bearer sandbox-token"}
+    assert requests.put(url, json=changed, headers=headers, timeout=10).ok
+
+    bench.take_back(found["delivery_id"])
+    back = ended(bench, found["delivery_id"])
+
+    assert back["state"] == "failed"
+    assert "somebody has changed the pipeline since" in back["outcome"]
+    (left,) = pipelines(bench, spec)
+    assert left["spec"]["photon"] == changed["photon"]
+
+
+def test_a_pipeline_is_removed_without_its_tables(bench: Bench) -> None:
+    found = ended(bench, deliver(bench, specification(bench)))
+    bench.take_back(found["delivery_id"])
+    assert ended(bench, found["delivery_id"])["state"] == "rolled_back"
+    gone = bench.seen("/api/2.0/pipelines/[^/]+$", "DELETE")
+    assert gone
+    assert all("cascade=false" in str(call) or "'cascade': ['false']" in str(call) for call in gone)
+
+
 def test_the_platforms_own_pause_is_kept(bench: Bench) -> None:
     spec = specification(bench)
     bench.script(

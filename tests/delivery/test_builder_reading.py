@@ -136,6 +136,23 @@ def clustered(kind: str) -> str:
         (changed(schedule={"daily_at": "25:00"}), "schedule.daily_at", "HH:MM"),
         (changed(schedule={"daily_at": "17:00:01"}), "schedule.daily_at", "HH:MM"),
         (changed(schedule={"cron": "0 17 * * *"}), "schedule.cron", "six or seven"),
+        *(
+            (changed(schedule={"cron": cron}), "schedule.cron", part)
+            for cron, part in (
+                ("a b c d e f", "the seconds"),
+                ("0 60 17 * * ?", "the minutes"),
+                ("0 0 99 * * ?", "the hours"),
+                ("0 0 17 32 * ?", "the day of the month"),
+                ("0 0 17 * 13 ?", "the month"),
+                ("0 0 17 ? * 8", "the day of the week"),
+                ("0 0 17 ? * MON#6", "the day of the week"),
+                ("0 0 17 * * ? 1969", "the year"),
+                ("0 0/0 17 * * ?", "the minutes"),
+                ("? 0 17 * * ?", "the seconds"),
+                ("0 0 17 * * *", "exactly one"),
+                ("0 0 17 ? * ?", "exactly one"),
+            )
+        ),
         (changed(schedule={"daily_at": "17:00", "timezone": "Mars"}), "schedule.timezone", "IANA"),
         (changed(targets={"test": {}}), "targets", "test"),
         (changed(targets={"dev": {"host": "http://x"}}), "targets.dev.host", "https://"),
@@ -200,9 +217,50 @@ def test_what_is_wrong_is_told_with_the_field(text: str | bytes, field: str, par
     _refused(text, f"tables[0]{field}" if field.startswith(".") else field, part)
 
 
+@pytest.mark.parametrize(
+    "cron",
+    [
+        "0 0 17 * * ?",
+        "0 0/15 8-18 ? * MON-FRI",
+        "0 0 0 L-3 * ?",
+        "0 0 0 LW JAN,jul ? 2030/2",
+        "0 0 0 15W 1/3 ?",
+        "0 30 6 ? * 6#3",
+        "0 30 6 ? * FRIL 2026-2030",
+        "*/10 0 22-2 1,15 * ?",
+    ],
+)
+def test_quartz_expressions(cron: str) -> None:
+    read(changed(schedule={"cron": cron}))
+
+
+@pytest.mark.parametrize(
+    ("condition", "part"),
+    [
+        (r"size > r'\' OR size IN (SELECT 1) OR size > '", "plain texts"),
+        ('size > R"\\" OR 1 > (SELECT 1) OR size > "', "plain texts"),
+        ("id IN (TABLE main.hr.salaries)", "own columns"),
+        ("EXISTS(TABLE main.hr.salaries)", "own columns"),
+        ("size > (VALUES 1)", "own columns"),
+        ("size > secret('s', 'k')", "own columns"),
+        ("size > `secret` ('s', 'k')", "own columns"),
+        ("size > reflect('a', 'b')", "own columns"),
+        ("size > java_method('a', 'b')", "own columns"),
+        ("size > IDENTIFIER('secret')('s', 'k')", "own columns"),
+    ],
+)
+def test_a_condition_reads_nothing_but_its_row(condition: str, part: str) -> None:
+    _refused(rule(condition=condition), "tables[0].expectations[0].condition", part)
+
+
 def test_joiners_of_a_script_are_no_invisible_characters() -> None:
     assert read(changed(name="\u0915\u094d\u200d\u0937")).name
 
 
 def test_conditions_may_hold_quotes_and_brackets_that_close() -> None:
     read(rule(condition="`a;b` IS NULL OR (upper('it\\'s --') = \"x;y\" AND size > 1)"))
+
+
+@pytest.mark.parametrize("word", ["IS DISTINCT FROM", "is  not distinct from"])
+def test_conditions_may_compare_with_nulls(word: str) -> None:
+    read(rule(condition=f"`table` = 'from' OR size {word} id"))

@@ -10,6 +10,7 @@ from shared.delivery.quality import expectations, freshness, quarantined, rows
 from shared.delivery.summary import markdown, summary
 from shared.delivery.tables import Version
 from shared.delivery_models import (
+    CancelRequest,
     Check,
     Delivery,
     DeliveryPlan,
@@ -158,3 +159,23 @@ def test_the_summary_tells_it_all_and_runs_nothing() -> None:
     assert "| a \\| b |".replace("| a", " a") in text
     assert "   - Do: Do" in text
     assert "\n1. Look" in text
+
+
+def test_each_targets_figures_are_a_table_of_their_own_and_a_cancel_has_its_reason() -> None:
+    stages = [
+        Stage(target, "w", "p", runs=[Run(1, update_id="u", flows={"t": Flow()})])
+        for target in ("dev", "prod")
+    ]
+    delivery = Delivery(
+        "d-1",
+        DeliveryState.CANCELLED,
+        DeliveryPlan("p", "dev", "specification"),
+        NOW,
+        NOW,
+        "somebody",
+        stages=stages,
+        cancel=CancelRequest("somebody else", NOW, "a doubt"),
+    )
+    told = markdown(summary(delivery))
+    assert "|\n\nprod: try 1" in told
+    assert "by somebody else: a doubt" in told

@@ -65,6 +65,11 @@ def test_of_several_strict_columns_only_a_named_one_is_changed() -> None:
     assert [c.cast for c in table.columns] == ["try", "strict", "try"]
 
 
+def test_the_only_strict_column_is_changed_only_for_a_cast_to_its_type() -> None:
+    assert patch(spec(), "silver_orders", CAST.replace("DOUBLE", "DATE")) is None
+    assert patch(spec(), "silver_orders", "[CAST_INVALID_INPUT] a value") is None
+
+
 def test_a_column_that_is_missing() -> None:
     table = table_of(patch(spec(), "silver_orders", MISSING.format("note")))
     assert [c.name for c in table.columns if c.optional] == ["note"]
@@ -93,6 +98,10 @@ def rule(condition: str) -> dict[str, Any]:
         ("amount/`note` > 1", "amount/ nullif(`note`, 0) > 1"),
         ("amount % (note - 1) = 0", "amount % nullif((note - 1), 0) = 0"),
         ("amount / 100 / note < 1", "amount / 100 / nullif(note, 0) < 1"),
+        ("amount / round(note) > 1", "amount / nullif(round(note), 0) > 1"),
+        ("amount / CAST(note AS INT) > 1", "amount / nullif(CAST(note AS INT), 0) > 1"),
+        ('note = "a / b" OR amount / note > 1', 'note = "a / b" OR amount / nullif(note, 0) > 1'),
+        ("`a / b` > 1 AND amount / note > 1", "`a / b` > 1 AND amount / nullif(note, 0) > 1"),
         ("note = 'a/b' AND amount / note > 1", "note = 'a/b' AND amount / nullif(note, 0) > 1"),
     ],
 )
@@ -107,6 +116,21 @@ def test_a_division_is_guarded(before: str, after: str) -> None:
         "amount / nullif(note, 0) > 1",
         "amount / (note - (1 + 1)) > 1",
         "amount / - note > 1",
+        "amount / CAST(note AS DECIMAL(10,2)) > 1",
+        "amount / coalesce(round(note), 0) > 1",
+        "amount / CASE WHEN note > 0 THEN note END > 1",
+        "amount / sqrt (note) > 1",
+        "amount / note['a'] > 1",
+        "amount / note [0] > 1",
+        "amount / note.part (1) > 1",
+        "amount / note::int > 1",
+        "amount / (note).part > 1",
+        'amount / "note" > 1',
+        "amount / NOT note",
+        "amount / note > 1 AND amount div note > 1",
+        "note = 'a / b'",
+        'note = "a / b"',
+        "`a / b` > 1",
         "1 = 1",
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import zipfile
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from shared.delivery.bundle_zip import MAX_FILES, read_zip
-from shared.delivery.markdown import read_markdown
+from shared.delivery.markdown import SECTIONS, read_markdown
 from shared.delivery.plan import PlanRefused, read_plan
 from shared.delivery.resolved import (
     from_bundle,
@@ -121,6 +122,63 @@ def test_an_incomplete_document_is_refused(old: str, new: str, field: str) -> No
     with pytest.raises(PlanRefused) as refused:
         read_markdown(DOCUMENT.replace(old, new))
     assert field in [p["field"] for p in refused.value.problems]
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\r"])
+def test_a_documents_line_ends_do_not_matter(ends: str) -> None:
+    assert read_markdown(DOCUMENT.replace("\n", ends)) == read_markdown(DOCUMENT)
+
+
+def test_a_document_may_fence_with_tildes_and_hold_other_code() -> None:
+    shell = "~~~sh\n# Validation Loop\n```yaml\nno: 1\n```\n~~~\n"
+    assert read_markdown(DOCUMENT.replace("```", "~~~") + shell) == read_markdown(DOCUMENT)
+
+
+def test_an_empty_document_and_an_open_fence_are_told() -> None:
+    with pytest.raises(PlanRefused) as refused:
+        read_markdown("")
+    assert [p["field"] for p in refused.value.problems] == list(SECTIONS)
+    with pytest.raises(PlanRefused) as open_fence:
+        read_markdown(DOCUMENT + "~~~yaml\na: 1\n")
+    assert "nothing closes" in str(open_fence.value.problems)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "todo:",
+        "...",
+        "\u2026",
+        "<!-- what is needed -->",
+        "- [ ]",
+        "- [ ] tbd",
+        "TBD.",
+        "- \n\n...",
+    ],
+)
+def test_a_section_with_nothing_but_a_placeholder_is_refused(body: str) -> None:
+    with pytest.raises(PlanRefused) as refused:
+        read_markdown(DOCUMENT.replace("The orders of the shop.", body))
+    assert "All Needed Context" in [p["field"] for p in refused.value.problems]
+
+
+KINDS = (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_zip_is_refused_whatever_its_compression(kind: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", kind) as out:
+        out.writestr("a.py", bytes(range(128)) * 20)
+    whole = buffer.getvalue()
+    end = whole.index(b"PK\x01\x02")
+    for place in range(30, end):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        with contextlib.suppress(InputError):  # nothing else, whatever is damaged
+            read_zip(bytes(damaged))
+    with pytest.raises(InputError):
+        read_zip(whole[: end // 2])
 
 
 def packed(*files: tuple[str, bytes]) -> bytes:

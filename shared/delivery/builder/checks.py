@@ -13,13 +13,13 @@ import msgspec
 
 from shared.delivery.builder import names
 from shared.delivery.builder.fields import host, match, plain
+from shared.delivery.builder.quartz import check_cron
 from shared.delivery.builder.spec import Schedule, Specification
 from shared.delivery.builder.table_checks import check_tables
 from shared.errors import InputError
 
 _CATALOG = re.compile(r"^[\w-]{1,255}$")
 _CRON = re.compile(r"^[0-9A-Za-z*?,/#LW -]+$")
-_CRON_FIELDS = (6, 7)
 _EMAIL = re.compile(r"^[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\"]+$")
 _TAG = re.compile(r"^[\w .:/=+@-]{0,255}$", re.ASCII)
 _LONGEST_CALENDAR = 300 * 366  # days
@@ -109,8 +109,7 @@ def _schedule(schedule: Schedule, field: str) -> None:
         match(schedule.daily_at, re.compile(r"^\d\d:\d\d$"), f"{field}.daily_at", "HH:MM, quoted")
     if schedule.cron is not None:
         match(schedule.cron, _CRON, f"{field}.cron", "a Quartz expression")
-        if len(schedule.cron.split()) not in _CRON_FIELDS:
-            raise InputError(f"{field}.cron", "expected six or seven fields, seconds first")
+        check_cron(schedule.cron, f"{field}.cron")
     zone(schedule.timezone, f"{field}.timezone")
 
 

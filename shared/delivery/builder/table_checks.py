@@ -20,6 +20,16 @@ _SECRET = re.compile(r"^[A-Za-z0-9._@-]{1,128}/[A-Za-z0-9._@-]{1,128}$")
 _SECRET_WORDS = re.compile(
     r"password|secret|sasl\.jaas|account\.?key|token|sharedaccess", re.IGNORECASE
 )
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|`[^`]*`|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_MASK = " \x01 "
+_QUOTED_CALL = re.compile(r"\x01\s*\(")  # a function whose name nobody sees here
+_DISTINCT = re.compile(r"\bis\s+(?:not\s+)?distinct\s+from\b", re.IGNORECASE)
+# What reads other tables, secrets or services, or runs other code.
+_ELSEWHERE = re.compile(
+    r"\b(?:select|from|table|values|with|identifier|java_method|(?:try_)?reflect|(?:try_)?secret"
+    r"|list_secrets|http_request|remote_query|read_files|vector_search|ai_\w+)\b",
+    re.IGNORECASE,
+)
 _KINDS = ("not_null", "min", "max", "one_of", "matches", "condition")
 _RESERVED_OPTIONS = frozenset(
     {
@@ -215,11 +225,15 @@ def _expectation(rule: Expectation, types: dict[str, DataType], here: str) -> No
 
 def _condition(text: str, field: str) -> None:
     """One closed expression: quotes and brackets end where they begin, nothing follows."""
-    bare = re.sub(r"'(?:[^'\\]|\\.)*'|`[^`]*`|\"(?:[^\"\\]|\\.)*\"", " ", text)
+    if any(_unsure(text, found) for found in _QUOTED.finditer(text)):
+        raise InputError(field, r"expected plain texts: no r'...', no \" within \"...\"")
+    bare = _QUOTED.sub(_MASK, text)
     if re.search(r"['\"`;]|--|/\*", bare):
         raise InputError(field, "expected one expression: no ; no comments, quotes closed")
-    if re.search(r"\b(select|from|java_method|reflect|try_reflect)\b", bare, re.IGNORECASE):
-        raise InputError(field, "expected an expression over the row's own columns")
+    if _ELSEWHERE.search(_DISTINCT.sub("=", bare)) or _QUOTED_CALL.search(bare):
+        raise InputError(
+            field, "expected an expression over the row's own columns (a column's name in `...`)"
+        )
     depth = 0
     for character in bare:
         depth += {"(": 1, ")": -1}.get(character, 0)
@@ -227,3 +241,9 @@ def _condition(text: str, field: str) -> None:
             break
     if depth or not bare.strip(" ()"):
         raise InputError(field, "expected an expression with its brackets closed")
+
+
+def _unsure(text: str, quoted: re.Match[str]) -> bool:
+    """Whether a quoted part may end elsewhere for Spark: raw, or a name by Spark's settings."""
+    raw = text[: quoted.start()][-1:] in {"r", "R"} and not quoted[0].startswith("`")
+    return raw or (quoted[0].startswith('"') and "\\" in quoted[0])

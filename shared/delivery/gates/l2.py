@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from shared.delivery import sources
+from shared.delivery.deployed import remember
 from shared.delivery.gates.l1 import job_name
 from shared.delivery.leaving import GateFailed, Later
 from shared.delivery.left_jobs import left_jobs, pause_left_jobs
@@ -39,6 +40,7 @@ def deploy(work: Work) -> None:
     _access(work, pipeline_id)
     left = pause_left_jobs(work)
     work.require([*_verified(work, resolved, pipeline_id), *left], "verified")
+    remember(work)
     jobs = f"{len(resolved.jobs)} job{'s' * (len(resolved.jobs) != 1)}"
     note = f"pipeline {pipeline_id}, {jobs}, version {work.version}"
     work.leave(GateState.PASSED, note, "deliver_run")

@@ -50,7 +50,10 @@ def _require(work: Work, found: list[Check], phase: str) -> None:
     wrong = [check for check in found if check.ok is False]
     if wrong:
         _find(work, wrong)
-    work.require(found, phase)
+    try:
+        work.require(found, phase)
+    except GateFailed as failed:
+        raise GateFailed(str(failed), told=True) from None
 
 
 def _find(work: Work, wrong: list[Check]) -> None:
@@ -121,7 +124,9 @@ def _tables(work: Work, flows: dict[str, Flow]) -> Iterator[Check]:
         if warehouse:
             yield _readable(work, warehouse, full)
     told = f"missing: {', '.join(missing)}" if missing else f"all {len(expected)} are there"
-    yield Check("expected tables", not missing, told)
+    if not expected:  # nothing is known to be good: that is not green
+        told = "the update told of no table, and the plan names none: name them (expected_tables)"
+    yield Check("expected tables", bool(expected) and not missing, told)
 
 
 def _fresh(work: Work, name: str, row: Json, hours: float, flows: dict[str, Flow]) -> Check:
