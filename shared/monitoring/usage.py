@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import chain
 from math import isfinite
 from statistics import median
 from typing import Any
@@ -63,6 +64,29 @@ FROM system.compute.node_timeline n
 WHERE n.start_time >= current_timestamp() - INTERVAL 7 DAYS
 GROUP BY n.workspace_id, n.cluster_id, date(n.start_time)
 """
+# Each update of a pipeline has a cluster of its own, which only its bill names beside the update.
+PIPELINES_SQL = """
+WITH updates AS (
+  SELECT DISTINCT workspace_id, usage_metadata.cluster_id AS cluster_id,
+    usage_metadata.dlt_pipeline_id AS pipeline_id,
+    coalesce(usage_metadata.dlt_update_id, string(usage_date)) AS period
+  FROM system.billing.usage
+  WHERE usage_date >= current_date() - INTERVAL 7 DAYS
+    AND usage_metadata.dlt_pipeline_id IS NOT NULL
+    AND usage_metadata.cluster_id IS NOT NULL
+    AND usage_metadata.dlt_maintenance_id IS NULL
+)
+SELECT n.workspace_id, 'pipeline' AS what, u.pipeline_id AS resource, u.period,
+  min(n.start_time) AS began,
+  percentile(n.mem_used_percent, 0.95) AS memory,
+  avg(n.cpu_user_percent + n.cpu_system_percent) AS cpu,
+  min(array_min(map_values(n.disk_free_bytes_per_mount_point))) AS disk_free
+FROM updates u
+JOIN system.compute.node_timeline n
+  ON n.workspace_id = u.workspace_id AND n.cluster_id = u.cluster_id
+WHERE n.start_time >= current_timestamp() - INTERVAL 7 DAYS
+GROUP BY n.workspace_id, u.pipeline_id, u.period
+"""
 # Runs of jobs; updates of pipelines, serverless ones too, which are billed to no job.
 COST_SQL = """
 WITH spent AS (
@@ -112,7 +136,8 @@ def usage(api: WorkspaceApi, warehouse_id: str, targets: Targets) -> list[Look]:
         PlatformUnavailable: the warehouse has not answered yet.
         NothingChanged: it refused.
     """
-    used = series([*api.query(warehouse_id, JOBS_SQL), *api.query(warehouse_id, CLUSTERS_SQL)])
+    rows = [api.query(warehouse_id, sql) for sql in (JOBS_SQL, CLUSTERS_SQL, PIPELINES_SQL)]
+    used = series(chain.from_iterable(rows))
     spent = series(api.query(warehouse_id, COST_SQL))
     names = {w.known_id or _only(targets): w.name for w in targets.workspaces}
     found: dict[str, list[Seen]] = {name: [] for name in names.values()}
@@ -158,7 +183,7 @@ def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell of a result
 
 
 def judged(target: str, resource: str, periods: list[Period]) -> list[Seen]:
-    """What the last periods of a job or cluster show."""
+    """What the last periods of a job, a cluster or a pipeline show."""
     found = [
         _high(target, resource, periods, "memory", _MEMORY),
         _high(target, resource, periods, "cpu", _CPU),

@@ -149,6 +149,8 @@ def test_the_system_tables_through_a_warehouse(watch: Make) -> None:
     script("databricks/statements", match="job_task_run_timeline", columns=COLUMNS, rows=jobs)
     days = used("c-1", 92, 93, 94, what="cluster")
     script("databricks/statements", match="'cluster' AS what", columns=COLUMNS, rows=days)
+    updates = used("p-2", 95, 96, 97, what="pipeline")
+    script("databricks/statements", match="FROM updates u", columns=COLUMNS, rows=updates)
     costs = [*spent("4", 10, 11, 10, 9, 10, 18, 19, 20), *spent("5", 10, 30, 10, 9, 10, 18, 9, 20)]
     costs += spent("p-1", 5, 5, 6, 5, 5, 9, 9, 9, what="pipeline")
     script("databricks/statements", match="dlt_pipeline_id", columns=SPENT, rows=costs)
@@ -163,12 +165,13 @@ def test_the_system_tables_through_a_warehouse(watch: Make) -> None:
         "cluster c-1": "memory_high",
         "job 4": "cost_rising",
         "pipeline p-1": "cost_rising",
+        "pipeline p-2": "memory_high",
     }
     found = {f.resource: f for f in one.parts.findings.standing()}
     assert found["job 1"].remedy == "change_node_type"
     assert found["job 4"].summary == ("a run of job 4 costs about 19.00 USD now, it was 10.00 USD")
     statements = [r for r in one.sandbox.requests("sql/statements") if r["method"] == "POST"]
-    assert len(statements) == 3
+    assert len(statements) == 4
 
 
 def test_a_warehouse_that_refuses_tells_nothing(watch: Make) -> None:
