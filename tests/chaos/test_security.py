@@ -317,4 +317,4 @@ def test_every_package_of_the_emulator_is_pinned_by_its_hash() -> None:
 
 def test_what_is_deployed_is_audited_in_the_workflow() -> None:
     workflow = Path(".github/workflows/pipeline.yml").read_text("utf-8")
-    assert re.search(r"pip-audit==[\d.]+ pip-audit --requirement requirements.txt", workflow)
+    assert re.search(r"pip-audit==[\d.]+ pip-audit --requirement requirements.lock", workflow)
