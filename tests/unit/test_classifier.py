@@ -18,32 +18,21 @@ from databricks.sdk.service import compute, jobs, pipelines, sql
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.catalog import loader
-from shared.catalog.loader import ACTIONS, NEVER_AUTOMATED, Catalog
+from shared.catalog.loader import NEVER_AUTOMATED, Catalog
 from shared.diagnosis.__main__ import action_of, answers
 from shared.diagnosis.classifier import ACT_CONFIDENCE, Classifier, system_of
 from shared.diagnosis.codes import CodeTable, conditions
 from shared.diagnosis.matcher import Matcher
 from shared.errors import ConfigurationError
 from shared.models import Diagnosis, EvidenceLine
+from tests.sayings import HANDS_OFF
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests" / "data" / "corpus" / "errors.jsonl"
 OWN = CORPUS.with_name("variations.jsonl")
 TEXT_FORMS = {"verbatim", "template", "reproduced"}
-HANDS_OFF = {"escalate", "none"}
 
 Row = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def catalog() -> Catalog:
-    return loader.load(ROOT / "shared" / "catalog" / "catalog.yaml", frozenset(ACTIONS))
-
-
-@pytest.fixture(scope="module")
-def classifier(catalog: Catalog) -> Classifier:
-    return Classifier(catalog)
 
 
 @pytest.fixture(scope="module")

@@ -8,29 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.catalog import loader
-from shared.catalog.loader import ACTIONS, Catalog
+from shared.catalog.loader import Catalog
 from shared.diagnosis.__main__ import action_of
 from shared.diagnosis.classifier import ACT_CONFIDENCE, Classifier
-from shared.models import Diagnosis, EvidenceLine
+from tests.sayings import HANDS_OFF, said
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests" / "data" / "corpus" / "errors.jsonl"
-HANDS_OFF = {"escalate", "none"}
-
-
-@pytest.fixture(scope="module")
-def catalog() -> Catalog:
-    return loader.load(ROOT / "shared" / "catalog" / "catalog.yaml", frozenset(ACTIONS))
-
-
-@pytest.fixture(scope="module")
-def classifier(catalog: Catalog) -> Classifier:
-    return Classifier(catalog)
-
-
-def said(classifier: Classifier, system: str, text: str, code: str = "") -> Diagnosis:
-    return classifier.classify([EvidenceLine(system, code, text)])
 
 
 def test_alternatives_beside_a_conjunction_stand_in_brackets(catalog: Catalog) -> None:
