@@ -52,7 +52,7 @@ def list_findings(req: func.HttpRequest) -> func.HttpResponse:
     known = caller(req, Scope.READER)
     if isinstance(known, func.HttpResponse):
         return known
-    return _guarded(lambda: _listed(req))
+    return guarded(lambda: _listed(req))
 
 
 @bp.route(route="api/findings/{finding_id}", methods=["GET"])
@@ -61,7 +61,7 @@ def read_finding(req: func.HttpRequest) -> func.HttpResponse:
     known = caller(req, Scope.READER)
     if isinstance(known, func.HttpResponse):
         return known
-    return _guarded(lambda: _told_in_full(current().findings.get(identity_of(req))))
+    return guarded(lambda: _told_in_full(current().findings.get(identity_of(req))))
 
 
 @bp.route(route="api/findings/{finding_id}/silence", methods=["POST", "DELETE"])
@@ -71,11 +71,12 @@ def silence_finding(req: func.HttpRequest) -> func.HttpResponse:
     if isinstance(known, func.HttpResponse):
         return known
     if req.method == "DELETE":
-        return _guarded(lambda: _unsilenced(req, known))
-    return _guarded(lambda: _silenced(req, known))
+        return guarded(lambda: _unsilenced(req, known))
+    return guarded(lambda: _silenced(req, known))
 
 
-def _guarded(work: Callable[[], func.HttpResponse]) -> func.HttpResponse:
+def guarded(work: Callable[[], func.HttpResponse]) -> func.HttpResponse:
+    """The answer of `work`, or what is to be said where it fails."""
     try:
         return work()
     except InputError as error:

@@ -12,11 +12,11 @@ import azure.functions as func
 import msgspec
 
 from functions.approvals import AnswerBody
-from functions.findings import identity_of, text_of
-from functions.http import answer, caller, decoded, malformed, problem, unavailable
+from functions.findings import guarded, identity_of, text_of
+from functions.http import answer, caller, decoded, problem
 from shared.auth import Caller
 from shared.composition import current
-from shared.errors import InputError, LedgerMissing, LedgerUnavailable, NothingChanged
+from shared.errors import NothingChanged
 from shared.vocabulary import Mode, Scope
 
 if TYPE_CHECKING:
@@ -70,15 +70,9 @@ def _guarded(work: Callable[[], func.HttpResponse]) -> func.HttpResponse:
     from shared.healing.proposals import NoProposal
 
     try:
-        return work()
-    except InputError as error:
-        return malformed(error)
-    except LedgerMissing:
-        return problem(404, "no such finding")
+        return guarded(work)
     except (AnswerRefused, NoProposal) as error:
         return problem(409, str(error))
-    except LedgerUnavailable as error:
-        return unavailable(error)
     except NothingChanged as error:
         words = current().redactor.text(str(error))
         return problem(503, f"the platform could not be asked: {words}")
