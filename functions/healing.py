@@ -50,24 +50,29 @@ def heal_alert(context: df.DurableOrchestrationContext) -> Generator[Any, Any, S
 def heal_alerts(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Step]:
     """As `heal_alert`, for alerts that came together: they are expanded in one go.
 
-    What is to be looked at again goes to one of its own: the others' healings do not wait for it.
+    What is to be looked at again, or was too much for one go, goes to one of its own: the others'
+    healings do not wait for it.
     """
     burst = context.get_input()
     later, tries, seconds = burst["alert_ids"], burst["tries"], burst["seconds"]
     owned: list[str] = []
+    left: list[str] = []
     traces: dict[str, str] = {}
-    while later and not owned:
+    while later and not owned and not left:
         if seconds:
             yield _timer(context, seconds)
         request = {"alert_ids": later, "owner": context.instance_id, "tries": tries}
         expansion = yield context.call_activity("expand_alerts", request)
         owned, later, seconds = expansion["owned"], expansion["later"], expansion["seconds"]
-        traces = expansion["traces"]
+        traces, left = expansion["traces"], expansion["left"]
         tries += 1
     states = {i: {"incident_id": i, "traceparent": traces.get(i, "")} for i in owned}
     parts = [context.call_sub_orchestrator("heal_failure", s, i) for i, s in states.items()]
     if later:
         rest = {"alert_ids": later, "tries": tries, "seconds": seconds}
+        parts.append(context.call_sub_orchestrator("heal_alerts", rest))
+    if left:
+        rest = {"alert_ids": left, "tries": tries - 1, "seconds": 0}
         parts.append(context.call_sub_orchestrator("heal_alerts", rest))
     if parts:
         yield context.task_all(parts)
@@ -148,7 +153,13 @@ def expand_alerts(request: dict) -> Step:  # type: ignore[type-arg]  # the host 
             return dict(as_json(found))
         except LedgerUnavailable:
             log.warning("storage does not answer; %s alerts are looked at again", len(alert_ids))
-            return {"owned": [], "seconds": _LEDGER_WAIT, "later": alert_ids, "traces": {}}
+            return {
+                "owned": [],
+                "seconds": _LEDGER_WAIT,
+                "later": alert_ids,
+                "traces": {},
+                "left": [],
+            }
 
 
 @bp.activity_trigger(input_name="incident")

@@ -32,6 +32,7 @@ from shared.ledger.alerts import StoredAlert
 from shared.vocabulary import Disposition
 
 _SIDE_BY_SIDE = 8  # failures looked up and taken at a time: each waits for platform and storage
+_MOST_FAILURES = 100  # looked up in one go, so that slow platforms do not outlast a function's time
 
 
 def expand_burst(
@@ -42,7 +43,7 @@ def expand_burst(
     Args:
         context: the parts.
         owner: the orchestration that will heal what it gets to own.
-        alert_ids: stored alerts, at most 90: their entries in one timeline fit one transaction.
+        alert_ids: stored alerts.
         tries: how often this was tried before.
     """
     owned: list[str] = []
@@ -56,6 +57,7 @@ def expand_burst(
             selftest(context, stored)
         else:
             accepted.append(stored)
+    accepted, left = _first_failures(accepted)
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         found, later = _looked_up(context, pool, accepted, tries)
         traces = {stored.alert_id: stored.alert.traceparent for stored in accepted}
@@ -63,7 +65,15 @@ def expand_burst(
     context.alerts.settle_all([settled(name, incidents) for name, incidents in led_to.items()])
     owned = list(dict.fromkeys([*owned, *mine]))
     pause = context.timings.expand_retry if later else 0.0
-    return Expansion(owned, pause, later, mine)
+    return Expansion(owned, pause, later, mine, left)
+
+
+def _first_failures(accepted: list[StoredAlert]) -> tuple[list[StoredAlert], list[str]]:
+    """The alerts that are looked up now, and those that are left for another go."""
+    subjects = dict.fromkeys(_subjects(stored) for stored in accepted)
+    now = set(list(subjects)[:_MOST_FAILURES])
+    left = [stored.alert_id for stored in accepted if _subjects(stored) not in now]
+    return [stored for stored in accepted if _subjects(stored) in now], left
 
 
 def _looked_up(

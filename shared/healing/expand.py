@@ -20,6 +20,7 @@ from shared.healing.context import Context, find
 from shared.ledger.alerts import Settled, StoredAlert
 from shared.ledger.claims import Claim
 from shared.ledger.incidents import new_incident_id
+from shared.ledger.tables import digest
 from shared.models import EvidenceLine, Failure, Incident, Subject
 from shared.platforms.calls import as_promised
 from shared.remedies.refresh_credential import is_own_expired
@@ -37,14 +38,15 @@ from shared.vocabulary import (
 class Expansion(msgspec.Struct, frozen=True):
     """What alerts led to. `seconds` is set when the platform must be asked again after it.
 
-    Of a burst, `later` are the alerts that are asked about again then, and `traces` tells by
-    incident what trace it belongs to.
+    Of a burst, `later` are the alerts that are asked about again then, `left` those that were not
+    asked about yet, and `traces` tells by incident what trace it belongs to.
     """
 
     owned: list[str]
     seconds: float = 0.0
     later: list[str] = []
     traces: dict[str, str] = {}
+    left: list[str] = []
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -271,22 +273,23 @@ def _opened(context: Context, claim: Claim, alert_id: str, item: Located, trace:
 
 
 def join(context: Context, claim: Claim, joining: Sequence[tuple[str, Located]]) -> Incident:
-    """Write down that alerts are about an incident that there is, all of them at once."""
-    entries = [
-        context.entry(
-            Action.ALERT_JOINED,
-            f"Another alert about this: {', '.join(m.label for m in item.members)}",
-            f"joined-{alert_id}",
-            details={"alert_id": alert_id},
-        )
-        for alert_id, item in joining
-    ]
+    """Write down that alerts are about an incident that there is, all of them in one entry."""
+    alert_ids = [alert_id for alert_id, _ in joining]
+    members = dict.fromkeys(member.label for _, item in joining for member in item.members)
+    who = "Another alert" if len(joining) == 1 else f"Another {len(joining)} alerts"
+    named = {"alert_id": alert_ids[0]} if len(joining) == 1 else {"alert_ids": alert_ids}
+    entry = context.entry(
+        Action.ALERT_JOINED,
+        f"{who} about this: {', '.join(members)}",
+        f"joined-{alert_ids[0] if len(joining) == 1 else digest(' '.join(alert_ids))}",
+        details=named,
+    )
 
     def change(incident: Incident) -> None:
         for alert_id, item in joining:
             _add(incident, alert_id, item)
 
-    return context.record(claim.incident_id, entries, change)
+    return context.record(claim.incident_id, [entry], change)
 
 
 def _add(incident: Incident, alert_id: str, item: Located) -> None:

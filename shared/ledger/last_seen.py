@@ -12,13 +12,11 @@ from typing import Any
 
 Entity = dict[str, Any]
 
-_MOST = 1_000  # rows of a table
-
 
 class LastSeen:
     """The newest state of some rows that this process has read or written."""
 
-    def __init__(self, most: int = _MOST) -> None:
+    def __init__(self, most: int) -> None:
         self._rows: OrderedDict[tuple[str, str], Entity | None] = OrderedDict()
         self._most = most
         self._lock = threading.Lock()

@@ -25,6 +25,7 @@ Entity = dict[str, Any]
 # Clauses of a filter that all must hold, and the values that they name as `@name`.
 Condition = tuple[Sequence[str], Entity]
 
+_BAD_NIGHT = 4_000  # alerts that wait to be settled are remembered till then; 2 KiB each
 _CONNECTIONS = 64  # kept open; azure-core's own ten are closed and opened again under load
 MAX_BATCH = 100  # entities in one transaction, all of one partition
 # A string property holds 64 KiB of UTF-16, so 32 Ki characters.
@@ -77,9 +78,10 @@ def joined(entity: Entity, name: str = "doc") -> str:
 class Table:
     """One table. Every call raises `LedgerUnavailable` when storage does not answer."""
 
-    def __init__(self, client: TableClient) -> None:
+    def __init__(self, client: TableClient, remembered: int = 1_000) -> None:
+        """`remembered` rows are known as this process has last seen them."""
         self._client = client
-        self._seen = LastSeen()
+        self._seen = LastSeen(remembered)
 
     def insert(self, entity: Entity) -> None:
         """Add a row.
@@ -230,6 +232,14 @@ def guarded_replace(row: Entity, etag: str) -> tuple[str, Entity, Entity]:
     return ("update", row, guard)
 
 
+def guarded_delete(row: Entity, etag: str) -> tuple[str, Entity, Entity]:
+    """The operation of a transaction that removes a row, if it has not changed since."""
+    from azure.core import MatchConditions
+
+    guard = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+    return ("delete", row, guard)
+
+
 def _call(call: Callable[[], T]) -> T:
     from azure.core import exceptions as az
 
@@ -293,7 +303,8 @@ class Storage:
 
     def table(self, name: str) -> Table:
         """One of the ledger's tables; it must exist (see `create`)."""
-        return Table(self._service().get_table_client(f"{self._prefix}{name}"))
+        client = self._service().get_table_client(f"{self._prefix}{name}")
+        return Table(client, _BAD_NIGHT) if name == ALERTS else Table(client)
 
     def create(self) -> None:
         """Make the tables that are missing. Once per start; costs one call a table."""

@@ -11,11 +11,12 @@ import pytest
 
 from shared.errors import LedgerConflict, LedgerMissing, LedgerRefused
 from shared.ledger import tables
-from shared.ledger.alerts import Alerts, Settled
+from shared.ledger.alerts import SHARDS, Alerts, Settled, shard_of
 from shared.ledger.audit import Audit
 from shared.ledger.documents import Documents
 from shared.ledger.last_seen import LastSeen
 from shared.ledger.locks import Locks
+from shared.ledger.pending import PREFIX
 from shared.ledger.spend import Spend
 from shared.ledger.tables import Storage, Table
 from shared.models import Alert, AuditEntry
@@ -174,6 +175,48 @@ def test_many_alerts_are_settled_at_once(processes: tuple[Storage, Storage]) -> 
     }
     assert list(one.pending(NOW + timedelta(days=1))) == []
     one.settle_all([Settled(name, Disposition.DISPATCHED, "", []) for name in [*ids[:2], "0" * 32]])
+
+
+def test_what_is_left_of_a_group_stays_pending(processes: tuple[Storage, Storage]) -> None:
+    one, two = (Alerts(each.table(tables.ALERTS)) for each in processes)
+    ids = [receipt.alert_id for receipt in one.store([alert(f"g{n}") for n in range(40)], NOW)]
+    later = NOW + timedelta(days=1)
+
+    def settle(alerts: Alerts, names: list[str]) -> None:
+        alerts.settle_all([Settled(name, Disposition.IGNORED) for name in names])
+
+    settle(one, ids[:10])
+    settle(two, ids[10:25])  # of the same groups, which the other has seen change meanwhile
+    settle(one, ids[25:39])
+    assert [stored.alert_id for stored in two.pending(later)] == ids[39:]
+    settle(two, ids)
+    assert list(one.pending(later)) == []
+    table = processes[0].table(tables.ALERTS)
+    assert [row for shard in SHARDS for row in table.range(shard, PREFIX, "p.")] == []
+
+
+def test_a_settling_that_was_cut_off_is_tidied_up(processes: tuple[Storage, Storage]) -> None:
+    one, _ = (Alerts(each.table(tables.ALERTS)) for each in processes)
+    identity = one.store([alert("cut off")], NOW)[0].alert_id
+    table = processes[0].table(tables.ALERTS)
+    row = table.get(shard_of(identity), identity)
+    assert row is not None
+    table.put({**row, "disposition": Disposition.DISPATCHED.value})
+    assert list(one.pending(NOW + timedelta(days=1))) == []
+    assert table.get(shard_of(identity), row["pending"]) is None
+
+
+def test_repeats_among_new_alerts_are_told_apart(processes: tuple[Storage, Storage]) -> None:
+    one, two = (Alerts(each.table(tables.ALERTS)) for each in processes)
+    old = [alert(f"r{n}") for n in range(0, 60, 7)]
+    one.store(old, NOW)
+    for alerts in (one, two):  # one has seen the old ones, two has not
+        mixed = [alert(f"r{n}") for n in range(60)]
+        receipts = alerts.store(mixed, NOW)
+        known = [n for n, receipt in enumerate(receipts) if receipt.duplicate]
+        assert known == (list(range(0, 60, 7)) if alerts is one else list(range(60)))
+    waiting = [stored.alert_id for stored in two.pending(NOW + timedelta(days=1))]
+    assert len(waiting) == len(set(waiting)) == 60
 
 
 def test_little_is_remembered() -> None:
