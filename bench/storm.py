@@ -13,6 +13,7 @@ from bench.model import Aim, Figure, Measured, Options, Target
 from bench.stack import alert, failed_run, memory, pipeline
 from devstack.processes import Stack
 from shared.ledger.alerts import SHARDS
+from shared.ledger.groups import is_group
 from shared.ledger.tables import ALERTS, INCIDENTS, Storage
 
 _FAILURES = 50
@@ -81,7 +82,7 @@ def _stored(stack: Stack) -> int:
     """Alerts in the ledger, read past the app."""
     table = Storage(_PREFIX, stack.connection).table(ALERTS)
     rows = (row for shard in SHARDS for row in table.range(shard))
-    return sum(1 for row in rows if not row["RowKey"].startswith("p-"))
+    return sum(1 for row in rows if not is_group(row))
 
 
 def _incidents(stack: Stack, wanted: int) -> tuple[int, float]:

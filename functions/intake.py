@@ -34,7 +34,7 @@ from shared.vocabulary import Condition, Disposition, Scope
 bp = df.Blueprint()
 log = logging.getLogger("lakemend.intake")
 
-_BURST = 1_000  # alerts of one orchestration, at most
+_BURST = 2_000  # alerts of one orchestration, at most
 # Seconds that a burst's followers gather: the more come, the longer, since what they are about is
 # looked up once a burst. A single alert is started at once.
 _GATHER_EACH, _GATHER_LEAST, _GATHER_MOST = 0.05, 0.3, 5.0
@@ -221,8 +221,8 @@ async def _start_in_turn() -> None:
         else:
             burst = {"alert_ids": [one for _, one, _ in taken], "tries": 0, "seconds": 0}
             await _start(client, "heal_alerts", f"alerts-{uuid.uuid4().hex}", burst)
-            gathered = max(_GATHER_LEAST, min(count * _GATHER_EACH, _GATHER_MOST))
-            await asyncio.sleep(gathered)
+            if len(_to_be_started) < _BURST:
+                await asyncio.sleep(max(_GATHER_LEAST, min(count * _GATHER_EACH, _GATHER_MOST)))
 
 
 async def _start(

@@ -1,8 +1,8 @@
 """Alerts: stored before they are answered, known again, found again when nothing took them up.
 
 An alert's id is a digest of its fingerprint, so the insert that stores it is also the test whether
-it is new. The same transaction writes the row that names it as pending (`shared.ledger.pending`);
-the healing takes it off that when it has taken the alert up.
+it is new. Alerts that are stored together are a group (`shared.ledger.groups`): its row says which
+of them wait, and what became of the others. An alert's own row stays as it was written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import msgspec
 from shared.clock import from_iso, iso
 from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerMissing, LedgerUnavailable
-from shared.ledger import pending
+from shared.ledger import groups
+from shared.ledger.groups import Outcome
 from shared.ledger.tables import MAX_BATCH, Entity, Table, chunked, digest, guarded_replace, joined
 from shared.models import Alert
 from shared.vocabulary import Disposition
@@ -26,6 +27,7 @@ from shared.vocabulary import Disposition
 SHARDS = "01"
 _BATCH_BYTES = 1_500_000
 _TRIES = 8  # until a settling gives way to others of the same group
+_LOST = Outcome(Disposition.NOTHING_FOUND, "what became of it is not stored any longer", [])
 
 
 class StoredAlert(msgspec.Struct, frozen=True):
@@ -48,13 +50,9 @@ class Settled(msgspec.Struct, frozen=True):
     incidents: Sequence[str] = ()
 
     @property
-    def fields(self) -> Entity:
-        """What changes in its row."""
-        return {
-            "disposition": self.disposition.value,
-            "reason": self.reason,
-            "incidents": msgspec.json.encode(list(self.incidents)).decode(),
-        }
+    def outcome(self) -> Outcome:
+        """The same, as its group holds it."""
+        return Outcome(self.disposition, self.reason, list(self.incidents))
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -65,6 +63,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 Named = tuple[str, Alert]  # with its id
+Outcomes = dict[str, dict[str, Outcome]]  # by group, by alert
 
 
 def alert_id(alert: Alert) -> str:
@@ -100,22 +99,36 @@ class Alerts:
         """The alert with this id, None if there is none."""
         if not identity:
             return None
-        entity = self._table.get(shard_of(identity), identity)
-        return _stored(entity) if entity else None
+        return self._stored(self._table.get(shard_of(identity), identity), fresh=True)
 
     def last(self, identity: str) -> StoredAlert | None:
         """The alert as this process has last seen it; read if it has not."""
-        entity = self._table.last(shard_of(identity), identity)[0]
-        return _stored(entity) if entity else None
+        return self._stored(self._table.last(shard_of(identity), identity)[0], fresh=False)
+
+    def _stored(self, entity: Entity | None, *, fresh: bool) -> StoredAlert | None:
+        if entity is None:
+            return None
+        outcome = Outcome(Disposition(entity["disposition"]), entity["reason"], [])
+        if entity.get("group"):
+            group = self._group(entity["PartitionKey"], entity["group"], fresh=fresh)
+            outcome = _outcome_in(group, entity["RowKey"]) or outcome
+        return _stored(entity, outcome)
+
+    def _group(self, shard: str, key: str, *, fresh: bool) -> Entity | None:
+        """The row of a group: of a pending one, else of a settled one."""
+        pending = groups.PENDING + key
+        row = self._table.get(shard, pending) if fresh else self._table.last(shard, pending)[0]
+        return row or self._table.get(shard, groups.SETTLED + key)
 
     def pending(self, before: datetime) -> Iterator[StoredAlert]:
         """Alerts received before `before` that no healing has taken up, oldest of a shard first."""
+        high = groups.before(groups.PENDING, before)
         for shard in SHARDS:
-            for row in self._table.range(shard, pending.PREFIX, pending.before(before)):
-                found = [self.get(identity) for identity in pending.named(row)]
-                waiting = [each for each in found if each and _waits(each)]
-                yield from waiting
-                if not waiting:  # left over from a settling that was cut off
+            for row in self._table.range(shard, groups.PENDING, high):
+                rows = (self._table.get(shard, identity) for identity in groups.waiting_in(row))
+                alive = [alert for alert in rows if alert]
+                yield from (_stored(alert, _WAITS) for alert in alive)
+                if not alive:
                     self._drop(row)
 
     def _drop(self, row: Entity) -> None:
@@ -133,33 +146,51 @@ class Alerts:
         self.settle_all([Settled(identity, disposition, reason, incidents)])
 
     def settle_all(self, settled: Sequence[Settled]) -> None:
-        """As `settle`, many alerts in as few writes as possible."""
-        by_shard: dict[str, list[Settled]] = {}
+        """As `settle`, many alerts in as few writes as possible; those that are gone left out."""
+        by_group: dict[tuple[str, str], dict[str, Outcome]] = {}
         for each in settled:
-            by_shard.setdefault(shard_of(each.alert_id), []).append(each)
-        for group in by_shard.values():
-            self._settle_group(group)
+            shard = shard_of(each.alert_id)
+            entity = self._table.last(shard, each.alert_id)[0]
+            if entity is not None and entity.get("group"):
+                key = shard, entity["group"]
+                by_group.setdefault(key, {})[each.alert_id] = each.outcome
+        for shard in SHARDS:
+            ours = {key: outcomes for (where, key), outcomes in by_group.items() if where == shard}
+            for part in self._parts(shard, ours):
+                self._settle_groups(shard, part)
 
-    def _settle_group(self, group: Sequence[Settled]) -> None:
-        """Settle alerts of one shard; halved as long as one transaction does not take them."""
-        operations = self._settling(group, fresh=False)
-        if len(operations) <= MAX_BATCH and self._done(operations):
-            return
-        if len(group) == 1:
-            self._settle_anew(group)
-            return
-        middle = len(group) // 2
-        self._settle_group(group[:middle])
-        self._settle_group(group[middle:])
+    def _parts(self, shard: str, by_group: Outcomes) -> Iterator[Outcomes]:
+        """What one transaction takes: two rows a group, and not too much text."""
+        part: Outcomes = {}
+        text = 0
+        for key, outcomes in by_group.items():
+            row = self._group(shard, key, fresh=False)
+            own = (groups.size(row) if row else 0) + len(msgspec.json.encode(outcomes))
+            if part and (len(part) >= MAX_BATCH // 2 or text + own > _BATCH_BYTES):
+                yield part
+                part, text = {}, 0
+            part[key] = outcomes
+            text += own
+        if part:
+            yield part
 
-    def _settle_anew(self, one: Sequence[Settled]) -> None:
-        """An alert that has changed since it was seen, or whose group others settle too."""
+    def _settle_groups(self, shard: str, part: Outcomes) -> None:
+        if self._settled(shard, part, fresh=False):
+            return
+        for key, outcomes in part.items():  # one of them has changed since it was seen
+            self._settle_anew(shard, {key: outcomes})
+
+    def _settle_anew(self, shard: str, one: Outcomes) -> None:
         for _ in range(_TRIES):
-            if self._done(self._settling(one, fresh=True)):
+            if self._settled(shard, one, fresh=True):
                 return
         raise LedgerUnavailable("too many writers on one group of alerts")
 
-    def _done(self, operations: list[tuple[Any, ...]]) -> bool:
+    def _settled(self, shard: str, part: Outcomes, *, fresh: bool) -> bool:
+        operations: list[tuple[Any, ...]] = []
+        for key, outcomes in part.items():
+            row = self._group(shard, key, fresh=fresh)
+            operations += groups.settling(row, outcomes) if row else []
         try:
             if operations:
                 self._table.transact(operations)
@@ -167,45 +198,27 @@ class Alerts:
             return False
         return True
 
-    def _settling(self, group: Sequence[Settled], *, fresh: bool) -> list[tuple[Any, ...]]:
-        """The operations that settle alerts; what there is no alert for is left out."""
-        operations: list[tuple[Any, ...]] = []
-        names: dict[str, set[str]] = {}
-        shard = shard_of(group[0].alert_id)
-        for each in {each.alert_id: each for each in group}.values():
-            entity = self._row(shard, each.alert_id, fresh=fresh)
-            if entity is None:
-                continue
-            if name := entity.get("pending"):
-                names.setdefault(name, set()).add(each.alert_id)
-            kept = {key: value for key, value in entity.items() if key not in {"etag", "pending"}}
-            operations.append(guarded_replace(kept | each.fields, entity["etag"]))
-        rows = ((self._row(shard, name, fresh=fresh), gone) for name, gone in names.items())
-        return operations + [pending.without(row, gone) for row, gone in rows if row]
-
-    def _row(self, shard: str, row: str, *, fresh: bool) -> Entity | None:
-        """A row as this process has last seen it, or as it is."""
-        return self._table.get(shard, row) if fresh else self._table.last(shard, row)[0]
-
     def look_again(self, identity: str, now: datetime, after: timedelta) -> bool:
         """Make a settled alert pending again if it was received longer than `after` ago.
 
         For alerts that carry no time: the same words later may mean a new failure.
         """
-        entity = self._table.get(shard_of(identity), identity)
-        if entity is None or entity.get("pending"):
+        shard = shard_of(identity)
+        entity = self._table.get(shard, identity)
+        stored = self._stored(entity, fresh=True)
+        if entity is None or stored is None or now - stored.received_at < after:
             return False
-        if now - from_iso(entity["received_at"]) < after:
+        if entity.get("group") and stored.disposition is Disposition.ACCEPTED:
             return False
-        row = pending.pending_row(shard_of(identity), now, [identity])
-        renewed = {**entity, "received_at": iso(now), "pending": row["RowKey"]}
+        key = groups.key_of(now, identity)
+        renewed = {**entity, "received_at": iso(now), "group": key}
         renewed["disposition"] = Disposition.ACCEPTED.value
-        etag = renewed.pop("etag")
+        again = groups.pending_row(shard, key, [identity])
         try:
-            self._table.replace(renewed, etag)
+            etag = renewed.pop("etag")
+            self._table.transact([guarded_replace(renewed, etag), ("create", again)])
         except LedgerConflict:
             return False
-        self._table.put(row)
         return True
 
     def purge(self, before: datetime) -> int:
@@ -213,10 +226,15 @@ class Alerts:
         count = 0
         for shard in SHARDS:
             for row in self._table.range(shard):
-                if row["RowKey"].startswith(pending.PREFIX) or row["received_at"] >= iso(before):
+                if groups.is_group(row) or row["received_at"] >= iso(before):
                     continue
                 self._table.delete(shard, row["RowKey"])
                 count += 1
+            settled = self._table.range(
+                shard, groups.SETTLED, groups.before(groups.SETTLED, before)
+            )
+            for row in settled:
+                self._table.delete(shard, row["RowKey"])
         return count
 
     def _batches(self, shard: str, group: list[Named]) -> Iterator[list[Named]]:
@@ -245,8 +263,16 @@ def shard_of(identity: str) -> str:
     return SHARDS[ord(identity[0]) % len(SHARDS)]
 
 
-def _waits(stored: StoredAlert) -> bool:
-    return stored.disposition is Disposition.ACCEPTED
+_WAITS = Outcome(Disposition.ACCEPTED, "", [])
+
+
+def _outcome_in(group: Entity | None, identity: str) -> Outcome | None:
+    """What became of an alert; None if it waits."""
+    if group is None:
+        return _LOST
+    if identity in groups.waiting_in(group):
+        return None
+    return groups.became_in(group).get(identity, _LOST)
 
 
 def _full(group: Iterable[Named]) -> Iterator[list[Named]]:
@@ -267,8 +293,8 @@ def _full(group: Iterable[Named]) -> Iterator[list[Named]]:
 def _rows(shard: str, batch: list[Named], received_at: datetime) -> list[Entity]:
     """The alerts' rows and, if any is to be taken up, the one that says so."""
     waiting = [name for name, alert in batch if alert.disposition is Disposition.ACCEPTED]
-    rows = [pending.pending_row(shard, received_at, waiting)] if waiting else []
-    named = {"pending": rows[0]["RowKey"]} if waiting else {}
+    key = groups.key_of(received_at, waiting[0]) if waiting else ""
+    rows = [groups.pending_row(shard, key, waiting)] if waiting else []
     for identity, alert in batch:
         row: Entity = {
             "PartitionKey": shard,
@@ -276,21 +302,20 @@ def _rows(shard: str, batch: list[Named], received_at: datetime) -> list[Entity]
             "received_at": iso(received_at),
             "disposition": alert.disposition.value,
             "reason": alert.reason,
-            "incidents": "[]",
             **chunked(msgspec.json.encode(alert).decode()),
         }
-        rows.append(row | named if alert.disposition is Disposition.ACCEPTED else row)
+        rows.append(row | {"group": key} if identity in waiting else row)
     return rows
 
 
-def _stored(entity: Entity) -> StoredAlert:
+def _stored(entity: Entity, outcome: Outcome) -> StoredAlert:
     return StoredAlert(
         alert_id=entity["RowKey"],
         alert=decode(joined(entity), Alert),
         received_at=from_iso(entity["received_at"]),
-        disposition=Disposition(entity["disposition"]),
-        reason=entity["reason"],
-        incidents=decode(entity["incidents"], list[str]),
+        disposition=outcome.disposition,
+        reason=outcome.reason,
+        incidents=outcome.incidents,
     )
 
 

@@ -14,10 +14,12 @@ from shared.errors import (
     LedgerUnavailable,
 )
 from shared.ledger.last_seen import LastSeen
+from shared.ledger.transactions import InThreads, Transactions
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.data.tables import TableClient, TableServiceClient
+    from azure.data.tables.aio import TableServiceClient as AsyncServiceClient
 
 T = TypeVar("T")
 Hook = Callable[[bytes], None]
@@ -25,7 +27,7 @@ Entity = dict[str, Any]
 # Clauses of a filter that all must hold, and the values that they name as `@name`.
 Condition = tuple[Sequence[str], Entity]
 
-_BAD_NIGHT = 4_000  # alerts that wait to be settled are remembered till then; 2 KiB each
+_BAD_NIGHT = 6_000  # alerts that wait to be settled are remembered till then; 2 KiB each
 _CONNECTIONS = 64  # kept open; azure-core's own ten are closed and opened again under load
 MAX_BATCH = 100  # entities in one transaction, all of one partition
 # A string property holds 64 KiB of UTF-16, so 32 Ki characters.
@@ -78,9 +80,12 @@ def joined(entity: Entity, name: str = "doc") -> str:
 class Table:
     """One table. Every call raises `LedgerUnavailable` when storage does not answer."""
 
-    def __init__(self, client: TableClient, remembered: int = 1_000) -> None:
+    def __init__(
+        self, client: TableClient, transactions: Transactions, remembered: int = 1_000
+    ) -> None:
         """`remembered` rows are known as this process has last seen them."""
         self._client = client
+        self._transactions = transactions
         self._seen = LastSeen(remembered)
 
     def insert(self, entity: Entity) -> None:
@@ -165,7 +170,8 @@ class Table:
         """
         for operation in operations:
             self._seen.forget(operation[1]["PartitionKey"], operation[1]["RowKey"])
-        answers = _call(lambda: self._client.submit_transaction(operations))
+        name = self._client.table_name
+        answers = _call(lambda: self._transactions.submit(name, operations))
         for operation, answer in zip(operations, answers, strict=True):
             if operation[0] == "create" or "replace" in str(operation[2:]).lower():
                 self._note(operation[1], answer)
@@ -282,6 +288,15 @@ def _transport() -> Any:  # noqa: ANN401 - lazy type
     return RequestsTransport(session=session, session_owner=True)
 
 
+# Short times: an alert's sender waits 10 s at most, and the caller decides about more.
+_OPTIONS: Entity = {
+    "connection_timeout": 3,
+    "read_timeout": 4,
+    "retry_total": 2,
+    "retry_backoff_factor": 0.3,
+}
+
+
 class Storage:
     """The account that holds the ledger's tables."""
 
@@ -293,18 +308,20 @@ class Storage:
         credential: TokenCredential | None = None,
         hook: Hook | None = None,
     ) -> None:
-        """`hook` is told the body of every answer that carries rows."""
+        """`hook` is told the body of every answer, nothing for a transaction's."""
         self._hook = hook
         self._prefix = prefix
         self._connection = connection
         self._account_url = account_url
         self._credential = credential
         self._opened: TableServiceClient | None = None
+        self._transactions = Transactions(self._open_aio)
 
     def table(self, name: str) -> Table:
         """One of the ledger's tables; it must exist (see `create`)."""
         client = self._service().get_table_client(f"{self._prefix}{name}")
-        return Table(client, _BAD_NIGHT) if name == ALERTS else Table(client)
+        more = {"remembered": _BAD_NIGHT} if name == ALERTS else {}
+        return Table(client, self._transactions, **more)
 
     def create(self) -> None:
         """Make the tables that are missing. Once per start; costs one call a table."""
@@ -322,16 +339,20 @@ class Storage:
     def _open(self) -> TableServiceClient:
         from azure.data.tables import TableServiceClient
 
-        # Short times: an alert's sender waits 10 s at most, and the caller decides about more.
-        options: Entity = {
-            "connection_timeout": 3,
-            "read_timeout": 4,
-            "retry_total": 2,
-            "retry_backoff_factor": 0.3,
-            "transport": _transport(),
-        }
+        options = {**_OPTIONS, "transport": _transport()}
         if (hook := self._hook) is not None:
             options["raw_response_hook"] = lambda found: hook(found.http_response.read())
         if self._connection:
             return TableServiceClient.from_connection_string(self._connection, **options)
         return TableServiceClient(self._account_url, credential=self._credential, **options)
+
+    def _open_aio(self, transport: Any) -> AsyncServiceClient:  # noqa: ANN401 - lazy type
+        from azure.data.tables.aio import TableServiceClient as AsyncServiceClient
+
+        options = {**_OPTIONS, "transport": transport}
+        if (hook := self._hook) is not None:
+            options["raw_response_hook"] = lambda _: hook(b"")
+        if self._connection:
+            return AsyncServiceClient.from_connection_string(self._connection, **options)
+        credential = InThreads(self._credential) if self._credential else None
+        return AsyncServiceClient(self._account_url, credential=credential, **options)

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from devstack.processes import Stack
 from shared.errors import LedgerUnavailable
 from shared.ledger import tables
-from shared.ledger.alerts import Alerts, alert_id, shard_of
+from shared.ledger.alerts import SHARDS, Alerts, Settled, alert_id, shard_of
 from shared.ledger.audit import Audit
 from shared.ledger.claims import Claim, Claims
+from shared.ledger.groups import PENDING, waiting_in
 from shared.ledger.incidents import Incidents, new_incident_id
 from shared.ledger.locks import Locks
 from shared.ledger.tables import Storage, Table
 from shared.models import Alert, AuditEntry, Failure, Incident
 from shared.redaction import Redactor
-from shared.vocabulary import Condition, FailureKind, IncidentState
+from shared.vocabulary import Condition, Disposition, FailureKind, IncidentState
 from tests.chaos.sizes import Chaos
 from tests.chaos.turns import Turns
 
@@ -196,9 +197,43 @@ def test_an_alert_is_new_to_somebody(storage: Storage, chaos: Chaos) -> None:
             identity = alert_id(_alert(f"{name}-{number}"))
             row = table.get(shard_of(identity), identity)
             assert row is not None, "accepted, and not there"
-            assert table.get(shard_of(identity), row["pending"]), (
-                "stored, and not found by the sweep"
-            )
+            group = table.get(shard_of(identity), PENDING + row["group"])
+            assert group is not None
+            assert identity in waiting_in(group), "stored, and not found by the sweep"
+
+    chaos.explore(chaos.of(4, 300), check, PLANS)
+
+
+def test_what_is_settled_by_several_is_settled_whole(storage: Storage, chaos: Chaos) -> None:
+    table = storage.table(tables.ALERTS)
+
+    def check(plan: Plan) -> None:
+        name = next(_numbers)
+        together = sorted({number for part in plan.entries for number in part})
+        every = [_alert(f"{name}-{number}") for number in together]
+        ids = [receipt.alert_id for receipt in Alerts(table).store(every, NOW)]
+        by_number = dict(zip(together, ids, strict=True))
+
+        def writer(me: int) -> Callable[[Under], None]:
+            def write(under: Under) -> None:
+                alerts = Alerts(under(table))
+                mine = [
+                    Settled(by_number[number], Disposition.DISPATCHED, "", [f"by-{me}"])
+                    for number in plan.entries[me]
+                ]
+                again(lambda: alerts.settle_all(mine))
+
+            return write
+
+        Turns(plan.picks, plan.lost).run([writer(me) for me in range(len(plan.entries))])
+        for number, identity in by_number.items():
+            stored = Alerts(table).get(identity)
+            assert stored is not None
+            assert stored.disposition is Disposition.DISPATCHED
+            settlers = [me for me, part in enumerate(plan.entries) if number in part]
+            assert stored.incidents in [[f"by-{me}"] for me in settlers]
+        left = [row for shard in SHARDS for row in table.range(shard, PENDING, "p.")]
+        assert not [row for row in left if set(waiting_in(row)) & set(ids)]
 
     chaos.explore(chaos.of(4, 300), check, PLANS)
 

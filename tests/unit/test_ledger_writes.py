@@ -10,13 +10,12 @@ import msgspec
 import pytest
 
 from shared.errors import LedgerConflict, LedgerMissing, LedgerRefused
-from shared.ledger import tables
+from shared.ledger import groups, tables
 from shared.ledger.alerts import SHARDS, Alerts, Settled, shard_of
 from shared.ledger.audit import Audit
 from shared.ledger.documents import Documents
 from shared.ledger.last_seen import LastSeen
 from shared.ledger.locks import Locks
-from shared.ledger.pending import PREFIX
 from shared.ledger.spend import Spend
 from shared.ledger.tables import Storage, Table
 from shared.models import Alert, AuditEntry
@@ -192,18 +191,34 @@ def test_what_is_left_of_a_group_stays_pending(processes: tuple[Storage, Storage
     settle(two, ids)
     assert list(one.pending(later)) == []
     table = processes[0].table(tables.ALERTS)
-    assert [row for shard in SHARDS for row in table.range(shard, PREFIX, "p.")] == []
+    rows = [row for shard in SHARDS for row in table.range(shard) if groups.is_group(row)]
+    assert sum(len(groups.became_in(row)) for row in rows) == 40
+    assert {row["RowKey"][:2] for row in rows} == {groups.SETTLED}
 
 
-def test_a_settling_that_was_cut_off_is_tidied_up(processes: tuple[Storage, Storage]) -> None:
-    one, _ = (Alerts(each.table(tables.ALERTS)) for each in processes)
-    identity = one.store([alert("cut off")], NOW)[0].alert_id
+def test_what_is_pending_of_alerts_that_are_gone_is_tidied_up(
+    processes: tuple[Storage, Storage],
+) -> None:
+    one, two = (Alerts(each.table(tables.ALERTS)) for each in processes)
+    identity = one.store([alert("gone")], NOW)[0].alert_id
     table = processes[0].table(tables.ALERTS)
-    row = table.get(shard_of(identity), identity)
-    assert row is not None
-    table.put({**row, "disposition": Disposition.DISPATCHED.value})
-    assert list(one.pending(NOW + timedelta(days=1))) == []
-    assert table.get(shard_of(identity), row["pending"]) is None
+    assert one.purge(NOW + timedelta(days=1)) == 1
+    assert list(two.pending(NOW + timedelta(days=1))) == []
+    assert [row for row in table.range(shard_of(identity)) if groups.is_group(row)] == []
+    two.settle(identity, Disposition.DISPATCHED)  # nothing to settle, and no error
+    assert two.get(identity) is None
+
+
+def test_an_old_settled_alert_goes_with_what_became_of_it(
+    processes: tuple[Storage, Storage],
+) -> None:
+    one, _ = (Alerts(each.table(tables.ALERTS)) for each in processes)
+    identity = one.store([alert("old")], NOW)[0].alert_id
+    one.settle(identity, Disposition.DISPATCHED, "", ["i1"])
+    table = processes[0].table(tables.ALERTS)
+    assert one.purge(NOW) == 0
+    assert one.purge(NOW + timedelta(seconds=1)) == 1
+    assert list(table.range(shard_of(identity))) == []
 
 
 def test_repeats_among_new_alerts_are_told_apart(processes: tuple[Storage, Storage]) -> None:

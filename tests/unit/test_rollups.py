@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from azure.data.tables import TableClient
 
 from shared.healing.context import Context
 from shared.ledger import tables
@@ -43,10 +42,9 @@ class Counter:
         self.requests = 0
         self.entities = 0
 
-    def __call__(self, response: Any) -> None:
+    def __call__(self, body: bytes) -> None:
         self.requests += 1
-        if response.http_response.status_code == 200:
-            self.entities += response.http_response.text().count('"RowKey":')
+        self.entities += body.count(b'"RowKey":')
 
 
 class Account:
@@ -55,9 +53,9 @@ class Account:
     def __init__(self, connection: str) -> None:
         self.counter = Counter()
         self.clock = StepClock(NOW)
-        self._prefix = "r" + random.SystemRandom().randbytes(6).hex()
-        self._connection = connection
-        Storage(self._prefix, connection).create()
+        prefix = "r" + random.SystemRandom().randbytes(6).hex()
+        self._storage = Storage(prefix, connection, hook=self.counter)
+        self._storage.create()
         self.incidents = Incidents(self.table(tables.INCIDENTS), self.clock)
         self.rollups = Rollups(self.table(tables.ROLLUPS))
         self.audit = Audit(self.table(tables.AUDIT), Redactor([]), self.clock)
@@ -70,10 +68,7 @@ class Account:
         self.context = cast("Context", parts)
 
     def table(self, name: str) -> Table:
-        client = TableClient.from_connection_string(
-            self._connection, f"{self._prefix}{name}", raw_response_hook=self.counter
-        )
-        return Table(client)
+        return self._storage.table(name)
 
     @property
     def closed(self) -> Closed:
