@@ -14,12 +14,10 @@ from shared.errors import (
     LedgerUnavailable,
 )
 from shared.ledger.last_seen import LastSeen
-from shared.ledger.transactions import InThreads, Transactions
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.data.tables import TableClient, TableServiceClient
-    from azure.data.tables.aio import TableServiceClient as AsyncServiceClient
 
 T = TypeVar("T")
 Hook = Callable[[bytes], None]
@@ -80,12 +78,9 @@ def joined(entity: Entity, name: str = "doc") -> str:
 class Table:
     """One table. Every call raises `LedgerUnavailable` when storage does not answer."""
 
-    def __init__(
-        self, client: TableClient, transactions: Transactions, remembered: int = 1_000
-    ) -> None:
+    def __init__(self, client: TableClient, remembered: int = 1_000) -> None:
         """`remembered` rows are known as this process has last seen them."""
         self._client = client
-        self._transactions = transactions
         self._seen = LastSeen(remembered)
 
     def insert(self, entity: Entity) -> None:
@@ -170,8 +165,7 @@ class Table:
         """
         for operation in operations:
             self._seen.forget(operation[1]["PartitionKey"], operation[1]["RowKey"])
-        name = self._client.table_name
-        answers = _call(lambda: self._transactions.submit(name, operations))
+        answers = _call(lambda: self._client.submit_transaction(operations))
         for operation, answer in zip(operations, answers, strict=True):
             if operation[0] == "create" or "replace" in str(operation[2:]).lower():
                 self._note(operation[1], answer)
@@ -288,15 +282,6 @@ def _transport() -> Any:  # noqa: ANN401 - lazy type
     return RequestsTransport(session=session, session_owner=True)
 
 
-# Short times: an alert's sender waits 10 s at most, and the caller decides about more.
-_OPTIONS: Entity = {
-    "connection_timeout": 3,
-    "read_timeout": 4,
-    "retry_total": 2,
-    "retry_backoff_factor": 0.3,
-}
-
-
 class Storage:
     """The account that holds the ledger's tables."""
 
@@ -308,20 +293,18 @@ class Storage:
         credential: TokenCredential | None = None,
         hook: Hook | None = None,
     ) -> None:
-        """`hook` is told the body of every answer, nothing for a transaction's."""
+        """`hook` is told the body of every answer."""
         self._hook = hook
         self._prefix = prefix
         self._connection = connection
         self._account_url = account_url
         self._credential = credential
         self._opened: TableServiceClient | None = None
-        self._transactions = Transactions(self._open_aio)
 
     def table(self, name: str) -> Table:
         """One of the ledger's tables; it must exist (see `create`)."""
         client = self._service().get_table_client(f"{self._prefix}{name}")
-        more = {"remembered": _BAD_NIGHT} if name == ALERTS else {}
-        return Table(client, self._transactions, **more)
+        return Table(client, _BAD_NIGHT) if name == ALERTS else Table(client)
 
     def create(self) -> None:
         """Make the tables that are missing. Once per start; costs one call a table."""
@@ -339,20 +322,16 @@ class Storage:
     def _open(self) -> TableServiceClient:
         from azure.data.tables import TableServiceClient
 
-        options = {**_OPTIONS, "transport": _transport()}
+        # Short times: an alert's sender waits 10 s at most, and the caller decides about more.
+        options: Entity = {
+            "connection_timeout": 3,
+            "read_timeout": 4,
+            "retry_total": 2,
+            "retry_backoff_factor": 0.3,
+            "transport": _transport(),
+        }
         if (hook := self._hook) is not None:
             options["raw_response_hook"] = lambda found: hook(found.http_response.read())
         if self._connection:
             return TableServiceClient.from_connection_string(self._connection, **options)
         return TableServiceClient(self._account_url, credential=self._credential, **options)
-
-    def _open_aio(self, transport: Any) -> AsyncServiceClient:  # noqa: ANN401 - lazy type
-        from azure.data.tables.aio import TableServiceClient as AsyncServiceClient
-
-        options = {**_OPTIONS, "transport": transport}
-        if (hook := self._hook) is not None:
-            options["raw_response_hook"] = lambda _: hook(b"")
-        if self._connection:
-            return AsyncServiceClient.from_connection_string(self._connection, **options)
-        credential = InThreads(self._credential) if self._credential else None
-        return AsyncServiceClient(self._account_url, credential=credential, **options)
