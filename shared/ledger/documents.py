@@ -11,6 +11,7 @@ from shared.clock import Clock
 from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerUnavailable
 from shared.ledger.tables import Entity, Table, chunked, digest, joined
+from shared.ledger.turns import Turns
 
 T = TypeVar("T", bound=msgspec.Struct)
 R = TypeVar("R")
@@ -25,6 +26,7 @@ class Documents:
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
+        self._turns = Turns()
 
     def read(self, scope: str, name: str, shape: type[T]) -> T:
         """The document as it is now."""
@@ -36,6 +38,10 @@ class Documents:
         Raises:
             LedgerUnavailable: storage did not answer, or too many writers were in each other's way.
         """
+        with self._turns.on(scope, name):
+            return self._changed(scope, name, shape, change)
+
+    def _changed(self, scope: str, name: str, shape: type[T], change: Callable[[T], R]) -> R:
         fresh = False
         for turn in range(_TRIES):
             document, etag, old = self._ground(scope, name, shape, fresh=fresh)

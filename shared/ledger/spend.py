@@ -7,6 +7,7 @@ from datetime import datetime
 from shared.clock import Clock
 from shared.errors import LedgerConflict, LedgerUnavailable
 from shared.ledger.tables import Entity, Table, digest, guarded_replace
+from shared.ledger.turns import Turns
 
 _SUM = "sum"
 _TRIES = 60
@@ -20,6 +21,7 @@ class Spend:
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
+        self._turns = Turns()
 
     def spent(self, now: datetime) -> float:
         """USD reserved on the day of `now`."""
@@ -43,6 +45,10 @@ class Spend:
             False if the sum would exceed the ceiling; nothing is reserved then.
         """
         day, micros = _day(self._clock.now()), round(usd * _MICROS)
+        with self._turns.on(day):
+            return self._reserve(day, key, micros, ceiling)
+
+    def _reserve(self, day: str, key: str, micros: int, ceiling: float | None) -> bool:
         for turn in range(_TRIES):
             # At first as this process has last seen it: if the sum is old, or the attempt has its
             # row already, the transaction is refused.
@@ -74,6 +80,10 @@ class Spend:
     def release(self, key: str) -> None:
         """Give a reservation of today back: its attempt did not begin."""
         day = _day(self._clock.now())
+        with self._turns.on(day):
+            self._release(day, key)
+
+    def _release(self, day: str, key: str) -> None:
         for turn in range(_TRIES):
             row, total = self._table.get(day, digest(key)), self._table.get(day, _SUM)
             if row is None or total is None:
