@@ -31,7 +31,8 @@ from shared.healing.expand import (
 from shared.ledger.alerts import StoredAlert
 from shared.vocabulary import Disposition
 
-_SIDE_BY_SIDE = 8  # failures looked up and taken at a time: each waits for platform and storage
+_LOOKED_UP = 8  # failures at a time: each waits for its platform
+_TAKEN = 2  # at a time: the storage answers at once, and those whose alerts come now go first
 _MOST_FAILURES = 100  # looked up in one go, so that slow platforms do not outlast a function's time
 
 
@@ -58,9 +59,10 @@ def expand_burst(
         else:
             accepted.append(stored)
     accepted, left = _first_failures(accepted)
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(_LOOKED_UP) as pool:
         found, later = _looked_up(context, pool, accepted, tries)
-        traces = {stored.alert_id: stored.alert.traceparent for stored in accepted}
+    traces = {stored.alert_id: stored.alert.traceparent for stored in accepted}
+    with ThreadPoolExecutor(_TAKEN) as pool:
         led_to, mine = _taken(context, pool, owner, found, traces)
     context.alerts.settle_all([settled(name, incidents) for name, incidents in led_to.items()])
     owned = list(dict.fromkeys([*owned, *mine]))
