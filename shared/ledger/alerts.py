@@ -120,16 +120,23 @@ class Alerts:
         row = self._table.get(shard, pending) if fresh else self._table.last(shard, pending)[0]
         return row or self._table.get(shard, groups.SETTLED + key)
 
-    def pending(self, before: datetime) -> Iterator[StoredAlert]:
-        """Alerts received before `before` that no healing has taken up, oldest of a shard first."""
+    def pending(self, before: datetime, limit: int = 2_000) -> Iterator[StoredAlert]:
+        """Alerts received before `before` that no healing has taken up, oldest of a shard first.
+
+        After `limit` alerts of a shard no further group is read.
+        """
         high = groups.before(groups.PENDING, before)
         for shard in SHARDS:
+            count = 0
             for row in self._table.range(shard, groups.PENDING, high):
                 rows = (self._table.get(shard, identity) for identity in groups.waiting_in(row))
                 alive = [alert for alert in rows if alert]
                 yield from (_stored(alert, _WAITS) for alert in alive)
                 if not alive:
                     self._drop(row)
+                count += len(alive)
+                if count >= limit:
+                    break
 
     def _drop(self, row: Entity) -> None:
         with contextlib.suppress(LedgerConflict):

@@ -196,6 +196,20 @@ def test_what_is_left_of_a_group_stays_pending(processes: tuple[Storage, Storage
     assert {row["RowKey"][:2] for row in rows} == {groups.SETTLED}
 
 
+def test_what_is_pending_comes_oldest_first_and_not_without_end(
+    processes: tuple[Storage, Storage],
+) -> None:
+    one, two = (Alerts(each.table(tables.ALERTS)) for each in processes)
+    for minute in range(20):
+        one.store([alert(f"m{minute}")], NOW + timedelta(minutes=minute))
+    found = [stored.received_at for stored in two.pending(NOW + timedelta(days=1), limit=3)]
+    by_shard = len(found) // len(SHARDS)
+    assert by_shard == 3
+    for start in range(0, len(found), by_shard):
+        part = found[start : start + by_shard]
+        assert part == sorted(part)
+
+
 def test_what_is_pending_of_alerts_that_are_gone_is_tidied_up(
     processes: tuple[Storage, Storage],
 ) -> None:
