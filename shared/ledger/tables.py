@@ -14,6 +14,7 @@ from shared.errors import (
     LedgerUnavailable,
 )
 from shared.ledger.last_seen import LastSeen
+from shared.transport import transport_to
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -26,7 +27,6 @@ Entity = dict[str, Any]
 Condition = tuple[Sequence[str], Entity]
 
 _BAD_NIGHT = 6_000  # alerts that wait to be settled are remembered till then; 2 KiB each
-_CONNECTIONS = 64  # kept open; azure-core's own ten are closed and opened again under load
 MAX_BATCH = 100  # entities in one transaction, all of one partition
 # A string property holds 64 KiB of UTF-16, so 32 Ki characters.
 # https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
@@ -270,18 +270,6 @@ def _refusal(error: Any) -> LedgerError:  # noqa: ANN401 - lazy type
     return LedgerRefused(words) if status in _PERMANENT else LedgerUnavailable(words)
 
 
-def _transport() -> Any:  # noqa: ANN401 - lazy type
-    """As many connections as there are threads; else they are closed and opened again."""
-    import requests
-    from azure.core.pipeline.transport import RequestsTransport
-    from requests.adapters import HTTPAdapter
-
-    session = requests.Session()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
-    return RequestsTransport(session=session, session_owner=True)
-
-
 class Storage:
     """The account that holds the ledger's tables."""
 
@@ -328,10 +316,19 @@ class Storage:
             "read_timeout": 4,
             "retry_total": 2,
             "retry_backoff_factor": 0.3,
-            "transport": _transport(),
+            "transport": transport_to(self._account_url or _endpoint(self._connection)),
         }
         if (hook := self._hook) is not None:
             options["raw_response_hook"] = lambda found: hook(found.http_response.read())
         if self._connection:
             return TableServiceClient.from_connection_string(self._connection, **options)
         return TableServiceClient(self._account_url, credential=self._credential, **options)
+
+
+def _endpoint(connection: str) -> str:
+    """The address of the tables that a connection string names, else its account's usual one."""
+    parts = dict(part.split("=", 1) for part in connection.split(";") if "=" in part)
+    if "UseDevelopmentStorage" in parts:
+        return "http://127.0.0.1:10002"
+    suffix = parts.get("EndpointSuffix", "core.windows.net")
+    return parts.get("TableEndpoint", f"https://{parts.get('AccountName', '')}.table.{suffix}")

@@ -21,6 +21,7 @@ from shared.errors import (
 from shared.platforms.calls import an_id, mutate, read
 from shared.platforms.observed import observed
 from shared.targets import DataFactory
+from shared.transport import transport_to
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -207,6 +208,7 @@ def connect(
     from azure.mgmt.datafactory import DataFactoryManagementClient
 
     options: Row = {
+        "transport": transport_to(endpoint),
         "retry_policy": RetryPolicy.no_retries(),
         "connection_timeout": min(timeout, 10),
         "read_timeout": timeout,
