@@ -14,7 +14,6 @@ from typing import Any
 import azure.durable_functions as df
 
 from functions.observed import working
-from functions.precedence import precedence
 from shared.composition import current
 from shared.errors import LedgerUnavailable
 
@@ -132,7 +131,10 @@ def expand_alert(request: dict) -> Step:  # type: ignore[type-arg]  # the host t
 
     given, tries = _given(request, "alert_id"), request["tries"]
     alert_id = given["alert_id"]
-    with precedence.step(), working("expand_alert", given["traceparent"], alert_id=alert_id):
+    with (
+        current().precedence.step(),
+        working("expand_alert", given["traceparent"], alert_id=alert_id),
+    ):
         try:
             return dict(as_json(expand(current().context, alert_id, tries)))
         except LedgerUnavailable:
@@ -147,7 +149,7 @@ def expand_alerts(request: dict) -> Step:  # type: ignore[type-arg]  # the host 
     from shared.healing.context import as_json
 
     alert_ids, tries = request["alert_ids"], request["tries"]
-    with precedence.step(), working("expand_alerts") as span:
+    with current().precedence.step(), working("expand_alerts") as span:
         span.set(alerts=len(alert_ids))
         try:
             found = expand_burst(current().context, request["owner"], alert_ids, tries)
@@ -201,7 +203,7 @@ def _run(name: str, step: Callable[[Any, str], Any], incident: Any) -> Step:  # 
     given = _given(incident, "incident_id")
     incident_id = given["incident_id"]
     trace = given["traceparent"]
-    with precedence.step(), working(name, trace, incident_id=incident_id) as span:
+    with current().precedence.step(), working(name, trace, incident_id=incident_id) as span:
         try:
             done = dict(as_json(step(current().context, incident_id)))
         except LedgerUnavailable:

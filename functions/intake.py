@@ -21,7 +21,6 @@ from msgspec.structs import replace
 
 from functions.http import answer, base_url, caller, malformed, problem, unavailable
 from functions.observed import sent_with, working
-from functions.precedence import precedence
 from shared.composition import current
 from shared.errors import InputError, LedgerError, LedgerRefused, LedgerUnavailable
 from shared.intake.parse import Parsed, Rejected, decode, parse, validation_code
@@ -101,7 +100,7 @@ async def _receive(
     limit = current().settings.max_body_bytes
     if len(req.get_body()) > limit:
         return problem(413, f"expected at most {limit} bytes")
-    with precedence.sender(), working("intake", sent_with(req), way=way) as span:
+    with current().precedence.sender(), working("intake", sent_with(req), way=way) as span:
         return await _understand(req, client, way, span)
 
 

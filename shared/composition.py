@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shared.notify.routing import Channel
     from shared.notify.sending import Sender
     from shared.policy.model import Policy
+    from shared.precedence import Precedence
     from shared.redaction import Redactor
 
 
@@ -55,6 +56,13 @@ class Composition:
     def clock(self) -> Clock:
         """The machine's clock."""
         return SystemClock()
+
+    @cached_property
+    def precedence(self) -> Precedence:
+        """Who goes first while much is going on."""
+        from shared.precedence import Precedence
+
+        return Precedence()
 
     @cached_property
     def credential(self) -> TokenCredential:

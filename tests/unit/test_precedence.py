@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from functions.precedence import _BESIDE, _BUSY, Precedence
+from shared.precedence import _BESIDE, _BUSY, Precedence
 
 LONG, SOON = 60.0, 0.05
 

@@ -52,6 +52,3 @@ class Precedence:
 
     def _free(self) -> bool:
         return self._senders < _BUSY or self._steps < _BESIDE
-
-
-precedence = Precedence()
