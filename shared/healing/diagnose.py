@@ -14,6 +14,7 @@ from shared.healing.assess import Assessment, assess, waited
 from shared.healing.closing import begin_closing
 from shared.healing.context import CLOSED, Context, Step, as_json
 from shared.healing.storming import join, still_held
+from shared.healing.verify import concluded
 from shared.ledger.tables import digest
 from shared.models import AuditEntry, Decision, Evidence, Incident, Json
 from shared.policy.model import Permit
@@ -30,6 +31,8 @@ def diagnose(context: Context, incident_id: str) -> Step:
         return Step("give_back")
     if incident.attempt is not None:  # taken up again in the middle of an attempt
         return Step("remediate")
+    if (ended := concluded(context, incident)) is not None:  # or just after it
+        return ended
     if incident.question is not None and not incident.question.used:
         incident = note_answer(context, incident)
     held = _still_held(context, incident)

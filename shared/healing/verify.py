@@ -28,7 +28,7 @@ def verify(context: Context, incident_id: str) -> Step:
         return Step("give_back")
     attempt = incident.attempt
     if attempt is None:
-        return Step("diagnose")
+        return concluded(context, incident) or Step("diagnose")
     if attempt.intent is None or attempt.intent.outcome not in {"taken", "found"}:
         return Step("remediate")
     _renew_locks(context, incident, attempt)
@@ -75,7 +75,7 @@ def end_attempt(context: Context, incident_id: str, verdict: Verdict, note: str)
     incident = context.incidents.get(incident_id)
     attempt = incident.attempt
     if attempt is None:
-        return Step("diagnose")
+        return concluded(context, incident) or Step("diagnose")
     note = context.redactor.text(note)
     entry = _verdict_entry(context, incident, attempt, verdict, note)
 
@@ -88,15 +88,26 @@ def end_attempt(context: Context, incident_id: str, verdict: Verdict, note: str)
     _count(context, incident, attempt, healed=verdict is Verdict.HEALED)
     incident = context.record(incident_id, [entry], change)
     _release(context, incident, attempt)
-    if verdict is Verdict.HEALED:
-        if attempt.memo.get("worked"):
-            context.memory.remember(*attempt.memo["worked"])
-        words = str(attempt.memo.get("summary") or attempt.summary)
+    return concluded(context, incident) or Step("diagnose")
+
+
+def concluded(context: Context, incident: Incident) -> Step | None:
+    """Close an incident whose last attempt's verdict ends it; None if there is no such verdict.
+
+    Also for an incident that is taken up again between the verdict and its end: asked once more,
+    the platform would only say that all is well by itself.
+    """
+    last = incident.attempts[-1] if incident.attempts else None
+    if last is None or last.verdict not in {Verdict.HEALED, Verdict.INCONCLUSIVE}:
+        return None
+    if last.verdict is Verdict.HEALED:
+        if last.memo.get("worked"):
+            context.memory.remember(*last.memo["worked"])
+        words = str(last.memo.get("summary") or last.summary)
         return begin_closing(context, incident, IncidentState.HEALED, None, words)
-    if verdict is Verdict.INCONCLUSIVE:
-        decision = Decision(DecisionKind.ESCALATE, Reason.WAITED_TOO_LONG, note=note)
-        return begin_closing(context, incident, IncidentState.ESCALATED, decision, note)
-    return Step("diagnose")
+    note = last.verdict_note
+    decision = Decision(DecisionKind.ESCALATE, Reason.WAITED_TOO_LONG, note=note)
+    return begin_closing(context, incident, IncidentState.ESCALATED, decision, note)
 
 
 def _count(context: Context, incident: Incident, attempt: Attempt, *, healed: bool) -> None:

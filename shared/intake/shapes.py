@@ -25,11 +25,20 @@ def fingerprint(dialect: str, identity: Any) -> str:  # noqa: ANN401 - any JSON 
 
 def clean(alert: Alert, redactor: Redactor) -> Alert:
     """The alert without secrets in its texts. Its fingerprint is of what was sent."""
-    subjects = tuple(replace(s, message=redactor.text(s.message)) for s in alert.subjects)
+    subjects = tuple(
+        replace(
+            subject,
+            message=redactor.text(subject.message),
+            code=redactor.text(subject.code),
+            cluster_name=redactor.text(subject.cluster_name),
+        )
+        for subject in alert.subjects
+    )
     return replace(
         alert,
         subjects=subjects,
         rule=redactor.text(alert.rule),
+        severity=redactor.text(alert.severity),
         reason=redactor.text(alert.reason),
     )
 

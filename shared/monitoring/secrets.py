@@ -20,6 +20,7 @@ from shared.findings.model import FindingKind, Seen
 from shared.healing.context import Context
 from shared.monitoring.ceilings import ending
 from shared.monitoring.noting import Look
+from shared.platforms.calls import as_promised
 from shared.platforms.key_vault import KeyVault
 
 log = logging.getLogger("lakemend.sweeps")
@@ -64,7 +65,8 @@ class Secrets:
 
     def _references(self, factory: str) -> list[Reference] | None:
         try:
-            return references(self._context.platforms.factory(factory).linked_services())
+            with as_promised():
+                return references(self._context.platforms.factory(factory).linked_services())
         except (NothingChanged, ConfigurationError) as error:
             self._say(factory, error)
             return None
@@ -90,7 +92,8 @@ class Secrets:
         if rows is None or not one.version:
             return None if rows is None else rows.get(one.secret.lower(), {})
         try:
-            listed = self._vault(one.vault).versions(one.secret)
+            with as_promised():
+                listed = self._vault(one.vault).versions(one.secret)
         except (NothingChanged, ConfigurationError) as error:
             self._say(vault_name(one.vault), error)
             return None
@@ -100,8 +103,9 @@ class Secrets:
         name = vault_name(url)
         if name not in self._listed:
             try:
-                rows = self._vault(url).secrets()
-                self._listed[name] = {_name(row): row for row in rows}
+                with as_promised():
+                    rows = self._vault(url).secrets()
+                    self._listed[name] = {_name(row): row for row in rows}
             except (NothingChanged, ConfigurationError) as error:
                 self._say(name, error)
                 self._listed[name] = None
