@@ -40,8 +40,8 @@ def run(options: Options) -> Measured:
         ],
         [
             (
-                f"{count:,} alerts, {CLIENTS} clients; those of one moment share a transaction, "
-                "and their healings are started too"
+                f"{count:,} distinct alerts about {_RUNS} failures, {CLIENTS} clients; those of "
+                "one moment share a transaction, and their healings are started too"
             ),
             (
                 f"processor time an alert: devhost {used[0] / count * 1000:.2f} ms, "

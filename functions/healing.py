@@ -35,7 +35,7 @@ def heal_alert(context: df.DurableOrchestrationContext) -> Generator[Any, Any, S
     expansion = yield context.call_activity("expand_alert", request)
     while expansion["seconds"]:
         yield _timer(context, expansion["seconds"])
-        request = {**request, "tries": request["tries"] + 1}
+        request = {**request, "tries": request["tries"] + (not expansion.get("unavailable"))}
         expansion = yield context.call_activity("expand_alert", request)
     owned = expansion["owned"]
     if owned:
@@ -65,7 +65,7 @@ def heal_alerts(context: df.DurableOrchestrationContext) -> Generator[Any, Any, 
         expansion = yield context.call_activity("expand_alerts", request)
         owned, later, seconds = expansion["owned"], expansion["later"], expansion["seconds"]
         traces, left = expansion["traces"], expansion["left"]
-        tries += 1
+        tries += not expansion.get("unavailable")
     states = {i: {"incident_id": i, "traceparent": traces.get(i, "")} for i in owned}
     parts = [context.call_sub_orchestrator("heal_failure", s, i) for i, s in states.items()]
     if later:
@@ -139,7 +139,7 @@ def expand_alert(request: dict) -> Step:  # type: ignore[type-arg]  # the host t
             return dict(as_json(expand(current().context, alert_id, tries)))
         except LedgerUnavailable:
             log.warning("storage does not answer; alert %s is looked at again", alert_id)
-            return {"owned": [], "seconds": _LEDGER_WAIT}
+            return {"owned": [], "seconds": _LEDGER_WAIT, "unavailable": True}
 
 
 @bp.activity_trigger(input_name="request")

@@ -67,8 +67,12 @@ def decoded(request: func.HttpRequest, shape: type[T]) -> T:
 
 
 def problem(status: int, reason: str, field: str = "", **headers: str) -> func.HttpResponse:
-    """An error answer: what is wrong and, for bad input, with which field."""
-    body = {"error": reason, "field": field} if field else {"error": reason}
+    """An error answer: what is wrong and, for bad input, with which field.
+
+    Both may name what came, and what came may be a secret in a wrong place.
+    """
+    text = current().redactor.text
+    body = {"error": text(reason), "field": text(field)} if field else {"error": text(reason)}
     return answer(status, body, **headers)
 
 

@@ -202,7 +202,7 @@ def _start_soon(
 ) -> None:
     """Start healings after the answer: no sender waits for that."""
     _to_be_started.extend((client, alert_id, trace) for alert_id in alert_ids)
-    if alert_ids and not _starting:
+    if alert_ids and all(task.done() for task in _starting):
         task = asyncio.create_task(_start_in_turn())
         _starting.add(task)
         task.add_done_callback(_starting.discard)
@@ -236,14 +236,15 @@ async def _start(
 
 
 def _poison(rejected: Rejected) -> Alert:
-    raw = current().redactor.text(rejected.raw)
+    redactor = current().redactor
+    raw, reason = redactor.text(rejected.raw), f"{rejected.field}: {rejected.expected}"
     return Alert(
         fingerprint=fingerprint("poison", [rejected.field, raw]),
         dialect="poison",
         rule=raw,
         condition=Condition.INFORMATION,
         disposition=Disposition.POISON,
-        reason=f"{rejected.field}: {rejected.expected}",
+        reason=redactor.text(reason),
     )
 
 
@@ -254,8 +255,9 @@ def _accepted(parsed: Parsed, receipts: list[Receipt], base: str) -> func.HttpRe
     ]
     if not parsed.batch:
         return answer(202, accepted[0], Location=str(accepted[0]["status_url"]))
+    text = current().redactor.text
     rejected = [
-        {"position": item.position, "field": item.field, "error": item.expected}
+        {"position": item.position, "field": text(item.field), "error": text(item.expected)}
         for item in parsed.rejected
     ]
     return answer(202, {"alerts": accepted, "rejected": rejected})

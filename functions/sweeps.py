@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -150,13 +151,25 @@ async def _start_alerts(client: df.DurableOrchestrationClient) -> None:
     from shared.monitoring.dispatch import stale_alerts
 
     stale = await asyncio.to_thread(lambda: list(stale_alerts(current().context)))
-    oldest = 0.0
-    for alert in stale:
-        waited = current().clock.now() - alert.received_at
-        oldest = max(oldest, waited.total_seconds())
-        if not await _alive(client, alert.alert_id):
-            await _start_alert(client, alert.alert_id, alert.alert.traceparent)
-    QUEUE_AGE.record(oldest)
+    now = current().clock.now()
+    QUEUE_AGE.record(max(((now - each.received_at).total_seconds() for each in stale), default=0.0))
+    takers = {each.taker for each in stale if each.taker}
+    alive = {taker for taker in takers if await _alive(client, taker)}
+    left = [each for each in stale if each.taker not in alive]
+    left = [each for each in left if not await _alive(client, each.alert_id)]
+    if len(left) > _FEW:
+        await _start_burst(client, [each.alert_id for each in left])
+        return
+    for each in left:
+        await _start_alert(client, each.alert_id, each.alert.traceparent)
+
+
+_FEW = 5  # alerts that are started one by one; more share what they cost
+
+
+async def _start_burst(client: df.DurableOrchestrationClient, alert_ids: list[str]) -> None:
+    burst = {"alert_ids": alert_ids, "tries": 0, "seconds": 0}
+    await _start(client, "heal_alerts", f"alerts-{uuid.uuid4().hex}", burst)
 
 
 async def _resume_incidents(client: df.DurableOrchestrationClient) -> None:
@@ -224,7 +237,7 @@ async def _start_alert(client: df.DurableOrchestrationClient, alert_id: str, tra
 
 
 async def _start(
-    client: df.DurableOrchestrationClient, name: str, instance_id: str, content: dict[str, str]
+    client: df.DurableOrchestrationClient, name: str, instance_id: str, content: dict[str, Any]
 ) -> None:
     try:
         await client.start_new(name, instance_id=instance_id, client_input=content)

@@ -126,7 +126,7 @@ class Composition:
         from shared.ledger.alerts import Alerts
         from shared.ledger.tables import ALERTS
 
-        return Alerts(self.storage.table(ALERTS))
+        return Alerts(self.storage.table(ALERTS), self.clock)
 
     @cached_property
     def rollups(self) -> Rollups:

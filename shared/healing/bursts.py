@@ -58,6 +58,7 @@ def expand_burst(
             selftest(context, stored)
         else:
             accepted.append(stored)
+    context.alerts.taken_by(owner, [stored.alert_id for stored in accepted])
     accepted, left = _first_failures(accepted)
     with ThreadPoolExecutor(_LOOKED_UP) as pool:
         found, later = _looked_up(context, pool, accepted, tries)

@@ -31,6 +31,7 @@ def clean(alert: Alert, redactor: Redactor) -> Alert:
             message=redactor.text(subject.message),
             code=redactor.text(subject.code),
             cluster_name=redactor.text(subject.cluster_name),
+            library=redactor.text(subject.library),
         )
         for subject in alert.subjects
     )

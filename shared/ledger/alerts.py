@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from shared.clock import from_iso, iso
+from shared.clock import Clock, SystemClock, from_iso, iso
 from shared.decoding import decode
 from shared.errors import LedgerConflict, LedgerMissing, LedgerUnavailable
 from shared.ledger import groups
 from shared.ledger.groups import Outcome
 from shared.ledger.tables import MAX_BATCH, Entity, Table, chunked, digest, guarded_replace, joined
+from shared.ledger.turns import Turns
 from shared.models import Alert
 from shared.vocabulary import Disposition
 
@@ -27,12 +28,20 @@ from shared.vocabulary import Disposition
 # the fuller are the transactions, and the less costs a row.
 SHARDS = "0"
 _BATCH_BYTES = 1_500_000
-_TRIES = 8  # until a settling gives way to others of the same group
+_MARKED = 20  # groups of one transaction; they may hold much text
+_MOST_INCIDENTS = 100  # told of an alert: those of a full group fit one row
+_TRIES = 40  # until a settling gives way to others of the same group
+_LONGEST_PAUSE = 0.2  # seconds between two tries
+_SURELY_KEPT = timedelta(hours=1)  # the purge takes nothing that is so young
 _LOST = Outcome(Disposition.NOTHING_FOUND, "what became of it is not stored any longer", [])
 
 
 class StoredAlert(msgspec.Struct, frozen=True):
-    """An alert as the ledger holds it. `incidents` are those that it led to or joined."""
+    """An alert as the ledger holds it.
+
+    `incidents` are those that it led to or joined; `taker` is the orchestration that looks after
+    it, where several alerts were taken up together.
+    """
 
     alert_id: str
     alert: Alert
@@ -40,6 +49,7 @@ class StoredAlert(msgspec.Struct, frozen=True):
     disposition: Disposition
     reason: str
     incidents: list[str]
+    taker: str = ""
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -53,7 +63,7 @@ class Settled(msgspec.Struct, frozen=True):
     @property
     def outcome(self) -> Outcome:
         """The same, as its group holds it."""
-        return Outcome(self.disposition, self.reason, list(self.incidents))
+        return Outcome(self.disposition, self.reason, list(self.incidents[:_MOST_INCIDENTS]))
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -75,8 +85,10 @@ def alert_id(alert: Alert) -> str:
 class Alerts:
     """The alerts table."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, clock: Clock | None = None) -> None:
         self._table = table
+        self._clock = clock or SystemClock()
+        self._turns = Turns()
 
     def store(self, alerts: Sequence[Alert], received_at: datetime) -> list[Receipt]:
         """Store alerts, grouped into as few writes as possible.
@@ -92,7 +104,12 @@ class Alerts:
             by_shard.setdefault(shard_of(alert_id(alert)), {}).setdefault(alert_id(alert), alert)
         fresh: set[str] = set()
         for shard, group in by_shard.items():
-            for batch in self._batches(shard, list(group.items())):
+            unseen = (
+                (identity, alert)
+                for identity, alert in group.items()
+                if not self._seen(identity, received_at, _SURELY_KEPT)
+            )
+            for batch in _full(unseen):
                 fresh |= self._store_batch(shard, batch, received_at)
         return _receipts(alerts, fresh)
 
@@ -130,9 +147,10 @@ class Alerts:
         for shard in SHARDS:
             count = 0
             for row in self._table.range(shard, groups.PENDING, high):
+                takers = groups.takers_in(row)
                 rows = (self._table.get(shard, identity) for identity in groups.waiting_in(row))
                 alive = [alert for alert in rows if alert]
-                yield from (_stored(alert, _WAITS) for alert in alive)
+                yield from (_stored(one, _WAITS, takers.get(one["RowKey"], "")) for one in alive)
                 if not alive:
                     self._drop(row)
                 count += len(alive)
@@ -142,6 +160,25 @@ class Alerts:
     def _drop(self, row: Entity) -> None:
         with contextlib.suppress(LedgerConflict):
             self._table.delete_if(row["PartitionKey"], row["RowKey"], row["etag"])
+
+    def taken_by(self, taker: str, identities: Sequence[str]) -> None:
+        """Note which orchestration looks after alerts that were taken up together.
+
+        A hint for the sweep: where it cannot be written, they may be looked up twice.
+        """
+        by_group: dict[tuple[str, str], list[str]] = {}
+        for identity in identities:
+            entity = self._table.last(shard_of(identity), identity)[0]
+            if entity is not None and entity.get("group"):
+                key = entity["PartitionKey"], groups.PENDING + entity["group"]
+                by_group.setdefault(key, []).append(identity)
+        for shard in SHARDS:
+            named = [(name, ids) for (where, name), ids in by_group.items() if where == shard]
+            rows = [(self._table.last(shard, name)[0], ids) for name, ids in named]
+            listed = [groups.taken_by(row, taker, ids) for row, ids in rows if row]
+            for start in range(0, len(listed), _MARKED):
+                with contextlib.suppress(LedgerConflict, LedgerMissing):
+                    self._table.transact(listed[start : start + _MARKED])
 
     def settle(
         self,
@@ -189,9 +226,11 @@ class Alerts:
             self._settle_anew(shard, {key: outcomes})
 
     def _settle_anew(self, shard: str, one: Outcomes) -> None:
-        for _ in range(_TRIES):
-            if self._settled(shard, one, fresh=True):
-                return
+        with self._turns.on(shard, *one):
+            for turn in range(_TRIES):
+                if self._settled(shard, one, fresh=True):
+                    return
+                self._clock.sleep(min(0.01 * (turn + 1), _LONGEST_PAUSE))
         raise LedgerUnavailable("too many writers on one group of alerts")
 
     def _settled(self, shard: str, part: Outcomes, *, fresh: bool) -> bool:
@@ -211,6 +250,8 @@ class Alerts:
 
         For alerts that carry no time: the same words later may mean a new failure.
         """
+        if self._seen(identity, now, after):
+            return False
         shard = shard_of(identity)
         entity = self._table.get(shard, identity)
         stored = self._stored(entity, fresh=True)
@@ -245,21 +286,22 @@ class Alerts:
                 self._table.delete(shard, row["RowKey"])
         return count
 
-    def _batches(self, shard: str, group: list[Named]) -> Iterator[list[Named]]:
-        """What goes into one transaction each: what was seen already would refuse the others."""
-        seen = [each for each in group if self._table.remembered(shard, each[0])]
-        yield from ([each] for each in seen)
-        known = {identity for identity, _ in seen}
-        yield from _full(each for each in group if each[0] not in known)
+    def _seen(self, identity: str, now: datetime, within: timedelta) -> bool:
+        """Whether this process knows that an alert was stored since then. Asks nobody."""
+        row = self._table.remembered(shard_of(identity), identity)
+        return row is not None and now - from_iso(row["received_at"]) < within
 
     def _store_batch(self, shard: str, batch: list[Named], received_at: datetime) -> set[str]:
-        """Store alerts that are new; returns which. Halved until those that are not are found."""
+        """Store alerts that are new; returns which. What is there already is left out."""
         try:
             self._table.transact([("create", row) for row in _rows(shard, batch, received_at)])
         except LedgerConflict:
-            if len(batch) == 1:
+            absent = [each for each in batch if self._table.get(shard, each[0]) is None]
+            if len(batch) == 1 or not absent:
                 return set()
-            middle = len(batch) // 2
+            if len(absent) < len(batch):
+                return self._store_batch(shard, absent, received_at)
+            middle = len(batch) // 2  # one that came and went in between, or the group's own row
             halves = batch[:middle], batch[middle:]
             first, second = (self._store_batch(shard, half, received_at) for half in halves)
             return first | second
@@ -316,7 +358,7 @@ def _rows(shard: str, batch: list[Named], received_at: datetime) -> list[Entity]
     return rows
 
 
-def _stored(entity: Entity, outcome: Outcome) -> StoredAlert:
+def _stored(entity: Entity, outcome: Outcome, taker: str = "") -> StoredAlert:
     return StoredAlert(
         alert_id=entity["RowKey"],
         alert=decode(joined(entity), Alert),
@@ -324,6 +366,7 @@ def _stored(entity: Entity, outcome: Outcome) -> StoredAlert:
         disposition=outcome.disposition,
         reason=outcome.reason,
         incidents=outcome.incidents,
+        taker=taker,
     )
 
 

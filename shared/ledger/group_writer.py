@@ -17,6 +17,7 @@ from shared.models import Alert
 Group = list[tuple[Sequence[Alert], asyncio.Future[list[Receipt]]]]
 
 _MAX_GROUP = 2_000  # alerts taken along by one write
+_LARGE = 200  # alerts of one caller that nobody else is made to wait for
 
 
 class GroupWriter:
@@ -34,6 +35,8 @@ class GroupWriter:
         Raises:
             LedgerUnavailable: storage did not answer; nothing of this call is acknowledged.
         """
+        if len(alerts) > _LARGE:
+            return await asyncio.to_thread(self._store, alerts)
         future: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
         self._waiting.append((alerts, future))
         if self._writing is None or self._writing.done():

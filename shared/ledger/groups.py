@@ -7,7 +7,7 @@ not a write an alert, and happens in the alerts' own partition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +45,18 @@ def pending_row(shard: str, key: str, waiting: Sequence[str]) -> Entity:
     return _row(shard, f"{PENDING}{key}", waiting, {})
 
 
+def takers_in(row: Entity) -> dict[str, str]:
+    """Which orchestration looks after an alert, for those that were taken up together."""
+    return decode(row.get("takers") or "{}", dict[str, str])
+
+
+def taken_by(row: Entity, taker: str, identities: Collection[str]) -> tuple[Any, ...]:
+    """The operation that notes which orchestration looks after alerts of a pending group."""
+    fields = {name: value for name, value in row.items() if name != "etag"}
+    takers = takers_in(row) | dict.fromkeys(identities, taker)
+    return guarded_replace({**fields, "takers": _json(takers)}, row["etag"])
+
+
 def is_group(row: Entity) -> bool:
     """Whether a row of the alerts' table is a group's, not an alert's."""
     return str(row["RowKey"]).startswith((PENDING, SETTLED))
@@ -74,7 +86,9 @@ def settling(row: Entity, outcomes: Mapping[str, Outcome]) -> list[tuple[Any, ..
     shard, name = row["PartitionKey"], str(row["RowKey"])
     left = [identity for identity in waiting_in(row) if identity not in outcomes]
     if left or name.startswith(SETTLED):
-        return [guarded_replace(_row(shard, name, left, merged), row["etag"])]
+        takers = {name: taker for name, taker in takers_in(row).items() if name in left}
+        after = _row(shard, name, left, merged) | {"takers": _json(takers)}
+        return [guarded_replace(after, row["etag"])]
     gone = {"PartitionKey": shard, "RowKey": name}
     settled = _row(shard, SETTLED + name.removeprefix(PENDING), (), merged)
     return [guarded_delete(gone, row["etag"]), ("create", settled)]
@@ -84,6 +98,10 @@ def _row(shard: str, name: str, waiting: Sequence[str], became: Mapping[str, Out
     return {
         "PartitionKey": shard,
         "RowKey": name,
-        "waiting": msgspec.json.encode(list(waiting)).decode(),
-        **chunked(msgspec.json.encode(became).decode(), _BECAME),
+        "waiting": _json(list(waiting)),
+        **chunked(_json(became), _BECAME),
     }
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return msgspec.json.encode(value).decode()

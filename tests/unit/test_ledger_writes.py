@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -194,6 +195,53 @@ def test_what_is_left_of_a_group_stays_pending(processes: tuple[Storage, Storage
     rows = [row for shard in SHARDS for row in table.range(shard) if groups.is_group(row)]
     assert sum(len(groups.became_in(row)) for row in rows) == 40
     assert {row["RowKey"][:2] for row in rows} == {groups.SETTLED}
+
+
+def test_who_looks_after_an_alert_is_known(processes: tuple[Storage, Storage]) -> None:
+    one, two = (Alerts(each.table(tables.ALERTS)) for each in processes)
+    ids = [receipt.alert_id for receipt in one.store([alert(f"t{n}") for n in range(6)], NOW)]
+    one.taken_by("burst-1", ids[:2])
+    two.taken_by("burst-2", ids[2:4])
+    one.settle(ids[0], Disposition.IGNORED)
+    later = NOW + timedelta(days=1)
+    takers = {stored.alert_id: stored.taker for stored in two.pending(later)}
+    assert takers == dict(zip(ids[1:], ["burst-1", "burst-2", "burst-2", "", ""], strict=True))
+
+
+def test_what_is_sent_again_costs_no_write(processes: tuple[Storage, Storage]) -> None:
+    one, _ = (Alerts(each.table(tables.ALERTS)) for each in processes)
+    every = [alert(f"s{n}") for n in range(150)]
+    one.store(every, NOW)
+    wrote: list[object] = []
+    transact = one._table.transact
+    one._table.transact = wrote.append  # type: ignore[method-assign,assignment]
+    again = one.store(every, NOW + timedelta(minutes=1))
+    one._table.transact = transact  # type: ignore[method-assign]
+    assert all(receipt.duplicate for receipt in again)
+    assert wrote == []
+    mixed = one.store([*every, alert("s-new")], NOW + timedelta(hours=2))  # may be gone by then
+    assert [receipt.duplicate for receipt in mixed] == [True] * 150 + [False]
+
+
+def test_an_alert_that_was_purged_is_new(processes: tuple[Storage, Storage]) -> None:
+    one, two = (Alerts(each.table(tables.ALERTS)) for each in processes)
+    old = alert("purged")
+    one.store([old], NOW)
+    two.purge(NOW + timedelta(days=400))
+    assert not one.store([old], NOW + timedelta(days=401))[0].duplicate
+
+
+def test_one_group_is_settled_by_many_at_once(processes: tuple[Storage, Storage]) -> None:
+    both = [Alerts(each.table(tables.ALERTS)) for each in processes]
+    ids = [r.alert_id for r in both[0].store([alert(f"c{n}") for n in range(60)], NOW)]
+
+    def settle(position: int) -> None:
+        both[position % 2].settle(ids[position], Disposition.DISPATCHED, "", [f"i{position}"])
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(settle, range(60)))
+    found = [both[0].get(name) for name in ids]
+    assert [one.incidents for one in found if one] == [[f"i{n}"] for n in range(60)]
 
 
 def test_what_is_pending_comes_oldest_first_and_not_without_end(
