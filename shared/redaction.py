@@ -23,9 +23,9 @@ _NAMES = (
     r"|secret[_-]?key|private[_-]?key|encryption[_-]?key|subscription[_-]?key|access[_-]?token"
     r"|refresh[_-]?token|sas[_-]?token|auth[_-]?token|bot[_-]?token|session[_-]?token"
     r"|shared[_-]?access[_-]?signature|passphrase)"
-    r"|\btoken|account\.key\.[\w.-]+)"
+    r"|[\w.-]+_pass|(?:functions|host|master)[_-]key|\btoken|account\.key\.[\w.-]+)"
 )
-_IS = r"(?:\\?[\"'])?\s*[:=]\s*"
+_IS = r"(?:\\*[\"'])?\s*(?:=>|:=|[:=])\s*"
 # Services whose address is the secret, as the notification library writes them.
 _CHANNELS = (
     r"slack|discord|guilded|msteams|workflows?|powerautomate|tgram|telegram|mailtos?|jsons?|xmls?|forms?"
@@ -43,9 +43,12 @@ _SHAPES = (
     r"(?i)(\b(?:\w+\.)?discord(?:app)?\.com/api/webhooks/)[^\s\"'<>]+",
     r"(?i)(\bauthorization(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?(?:bearer|basic|sharedkey|digest|aws4-hmac-sha256)\s+)[^\s\"',;]+",
     r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9+/_.~-]{16,}=*",
-    rf"(?i)({_NAMES}{_IS}\\?\")[^\"\\]*(\\?\")",
-    rf"(?i)({_NAMES}{_IS}\\?')[^'\\]*(\\?')",
+    rf"(?i)({_NAMES}{_IS}\\*\")[^\"\\]*(\\*\")",
+    rf"(?i)({_NAMES}{_IS}\\*')[^'\\]*(\\*')",
     rf"(?i)({_NAMES}{_IS})[^\s\"';&]+",
+    rf"(?i)({_NAMES}(?:%22)?(?:%3D|%3A)(?:%20|\+)*(?:%22)?)[^\s\"'&%]+",
+    rf"(?i)(--{_NAMES}\s+[\"']?)[^\s\"']+",
+    rf"(?i)(<{_NAMES}>)[^<]*(</)",
     r"(?i)([?&;](?:sig|code|api_key|token|key|access_token|client_secret|x-amz-signature|x-amz-credential|x-amz-security-token)(?:=|%3D))[^&\s\"']+",
     r"(?i)((?:%3F|%26|\b)sig(?:=|%3D))[^&\s\"']+",
     r"(?i)()(?:dapi|dkea|dose|dsapi)[0-9a-f]{16,}(?:-\d+)?",

@@ -170,7 +170,7 @@ def check_subject(subject: Subject) -> None:
     for identity in (subject.run_id, subject.cluster_id):
         assert not identity or ID.fullmatch(identity), repr(identity)
     assert not subject.pipeline or NAME.fullmatch(subject.pipeline), repr(subject.pipeline)
-    for text in (subject.message, subject.code, subject.cluster_name):
+    for text in (subject.message, subject.code, subject.cluster_name, subject.library):
         check_text(text)
     assert len(subject.library) <= 4000
     subject.library.encode()

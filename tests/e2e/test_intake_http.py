@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.world import World
+from tests.e2e.world import Json, World
 
 PAYLOADS = Path(__file__).parents[1] / "data" / "payloads"
 ENDPOINTS = ("/azure-monitor", "/databricks-monitor", "/api/alerts")
@@ -227,6 +227,39 @@ def test_secrets_in_an_alert_do_not_come_out_again(world: World) -> None:
     for planted in (secret, "pa55word", "abc%2F", world.keys["sender"]):
         assert planted not in texts
     assert "[redacted]" in texts
+
+
+SECRET = "dapi0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize("field", ["kind", "error_code", "error_message", "severity", "library"])
+def test_a_secret_in_any_field_of_ours_does_not_come_out_again(world: World, field: str) -> None:
+    failure = {"kind": "library", "target": "databricks", "cluster_id": "0921-184500-demo42"}
+    failure["library"] = json.dumps({"pypi": {"package": f"--index-url https://u:{SECRET}@h/ x"}})
+    whole = {field: SECRET} if field == "severity" else {}
+    named = {field: SECRET} if field not in {"severity", "library"} else {}
+    body = [{"failures": [failure | named], **whole, "dedupe_key": f"secret in {field}"}]
+    answer = world.post("/api/alerts", body)
+    assert answer.status_code == 202
+    assert SECRET not in answer.text
+    for identity in [alert["alert_id"] for alert in answer.json()["alerts"]]:
+        told = _taken_up(world, identity)
+        incidents = [world.get(f"/api/incidents/{i['incident_id']}") for i in told["incidents"]]
+        assert SECRET not in json.dumps(told) + "".join(answer.text for answer in incidents)
+    single = world.post("/api/alerts", {"failures": [failure | {"kind": SECRET}]})
+    assert single.status_code == 400
+    assert SECRET not in single.text
+
+
+def _taken_up(world: World, identity: str) -> Json:
+    """The alert, once something has become of it."""
+
+    def settled() -> Json | None:
+        told: Json = world.get(f"/api/alerts/{identity}").json()
+        return told if told["disposition"] != "accepted" else None
+
+    found: Json = world.until(settled)
+    return found
 
 
 def test_listing_refuses_bad_limits(world: World) -> None:
