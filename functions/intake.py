@@ -174,27 +174,29 @@ def _count(alerts: Sequence[Alert], receipts: Sequence[Receipt], way: str) -> No
 
 
 async def _to_start(alerts: Sequence[Alert], receipts: Sequence[Receipt]) -> list[str]:
-    fresh = []
-    for alert, receipt in zip(alerts, receipts, strict=False):
-        if alert.disposition is not Disposition.ACCEPTED:
-            continue
-        if not receipt.duplicate or (not alert.dated and await _came_again(receipt.alert_id)):
-            fresh.append(receipt.alert_id)
-    return fresh
+    """The ids of those that are new, and of those that may mean a new failure."""
+    accepted = [
+        (alert, receipt)
+        for alert, receipt in zip(alerts, receipts, strict=False)
+        if alert.disposition is Disposition.ACCEPTED
+    ]
+    again = [r.alert_id for alert, r in accepted if r.duplicate and not alert.dated]
+    renewed = await asyncio.to_thread(_came_again, again) if again else set()
+    return [r.alert_id for _, r in accepted if not r.duplicate or r.alert_id in renewed]
 
 
-async def _came_again(alert_id: str) -> bool:
-    """Whether an alert that carries no time came again so late that it may mean a new failure."""
-    try:
-        return await asyncio.to_thread(_look_again, alert_id)
-    except LedgerError:
-        return False  # it is stored; the sender comes again anyway
-
-
-def _look_again(alert_id: str) -> bool:
+def _came_again(alert_ids: Sequence[str]) -> set[str]:
+    """Alerts that carry no time and came again so late that they may mean a new failure."""
     composition = current()
     after = timedelta(seconds=composition.context.timings.look_again_after)
-    return composition.alerts.look_again(alert_id, composition.clock.now(), after)
+    now, renewed = composition.clock.now(), set()
+    for alert_id in alert_ids:
+        try:
+            if composition.alerts.look_again(alert_id, now, after):
+                renewed.add(alert_id)
+        except LedgerError:
+            break  # they are stored; the sender comes again anyway
+    return renewed
 
 
 def _start_soon(
