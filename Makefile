@@ -33,7 +33,7 @@ test: setup ## run all tests (ARGS="-k name" to choose)
 e2e: setup ## run the end-to-end tests (BASE_URL=http://... to aim them at a running host)
 	@$(BIN)/python -m pytest tests/e2e $(if $(BASE_URL),--base-url "$(BASE_URL)") $(ARGS)
 
-chaos: setup ## break everything for half an hour (SIZE=0.1 for a tenth, SEED=n to see a run again)
+chaos: setup ## break everything for an hour (SIZE=0.1 for a tenth, SEED=n to see a run again)
 	@$(BIN)/python -m pytest tests/chaos --chaos "$(SIZE)" $(if $(SEED),--chaos-seed "$(SEED)") $(ARGS)
 
 bench: setup ## measure everything beside its references (ARGS="intake" for one; see docs/performance.md)

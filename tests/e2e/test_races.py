@@ -8,10 +8,14 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from shared.composition import Composition
 from shared.healing.closing import begin_closing
 from shared.healing.context import Context
+from shared.healing.diagnose import diagnose
 from shared.healing.remediate import remediate
+from shared.healing.verify import verify
 from shared.models import Incident
 from shared.telemetry import signals
 from shared.telemetry.metrics import ATTEMPTS, COST, HEALINGS
@@ -106,6 +110,30 @@ def test_the_kill_switch_stops_a_healing_in_the_middle(start_host: StartHost) ->
     host.service.env = host.environment
     host.service.start()
     assert world.incident_of(alert)["state"] == "healed"
+
+
+@pytest.mark.parametrize("step", [diagnose, verify])
+def test_a_healing_that_was_cut_off_after_its_verdict_ends_as_healed(
+    start_host: StartHost, step: Callable[[Context, str], object]
+) -> None:
+    host = start_host()
+    cluster = host.world.cluster()
+    host.world.terminate(cluster, "DRIVER_NOT_RESPONDING")
+    alert = terminated(cluster, "DRIVER_NOT_RESPONDING")
+    identity = host.world.incident_of(host.world.send("/databricks-monitor", alert))["incident_id"]
+    host.service.stop()
+    context = Composition(host.environment).context
+
+    def before_its_end(incident: Incident) -> None:
+        incident.state, incident.closed_at, incident.outcome = IncidentState.VERIFYING, None, ""
+
+    context.incidents.change(identity, before_its_end)
+    step(context, identity)
+
+    incident = context.incidents.get(identity)
+    assert incident.state is IncidentState.HEALED
+    assert len(incident.attempts) == 1
+    assert len(started(host.world, cluster)) == 1
 
 
 def test_the_same_words_about_a_new_crash_heal_it_too(world: World) -> None:
