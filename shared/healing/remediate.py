@@ -8,7 +8,14 @@ made before it makes it. Looked-for-and-not-found is believed only after a few l
 from __future__ import annotations
 
 from shared.diagnosis.libraries import label
-from shared.errors import ChangeInDoubt, NothingChanged, PlatformThrottled, PlatformUnavailable
+from shared.errors import (
+    ChangeInDoubt,
+    NothingChanged,
+    PlatformMissing,
+    PlatformRefused,
+    PlatformThrottled,
+    PlatformUnavailable,
+)
 from shared.healing import telling
 from shared.healing.assess import Assessment, assess
 from shared.healing.closing import begin_closing
@@ -191,6 +198,17 @@ def _too_long(context: Context, attempt: Attempt) -> bool:
     return (context.clock.now() - since).total_seconds() > context.timings.wait_ceiling
 
 
+def _refused_long(context: Context, attempt: Attempt, error: NothingChanged) -> bool:
+    """Whether the platform has refused for a while to show what was acted on, as if it were gone.
+
+    It is not out, so there is nothing to wait for until the ceiling of all waiting.
+    """
+    since = attempt.phase_started_at or attempt.started_at
+    seconds = (context.clock.now() - since).total_seconds()
+    refused = isinstance(error, PlatformRefused | PlatformMissing)
+    return refused and seconds > context.timings.ready_timeout
+
+
 def _act(context: Context, incident: Incident, attempt: Attempt) -> Step:
     held = hold(context.paused(), context.policy.mode, attempt.approved_by)
     if held is not None:
@@ -322,7 +340,7 @@ def _resolve(context: Context, incident: Incident, attempt: Attempt, intent: Int
         with as_promised():
             look = context.phases[attempt.phase].look(context.case(incident), attempt.memo)
     except NothingChanged as error:
-        if _too_long(context, attempt):
+        if _too_long(context, attempt) or _refused_long(context, attempt, error):
             return _give_up(context, incident, f"{_words(attempt)}: {error}")
         return Step("remediate", context.timings.wait_interval)
     if look.status != ABSENT:

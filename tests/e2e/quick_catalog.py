@@ -21,6 +21,7 @@ _TIMES = {
     "dispatch_after": 0.5,
     "orphan_after": 5.0,
     "look_again_after": 3.0,
+    "ready_timeout": 120.0,
 }
 FASTER = 20  # backoffs are divided by this
 

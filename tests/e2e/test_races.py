@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -133,6 +134,35 @@ def test_a_healing_that_was_cut_off_after_its_verdict_ends_as_healed(
     incident = context.incidents.get(identity)
     assert incident.state is IncidentState.HEALED
     assert len(incident.attempts) == 1
+    assert len(started(host.world, cluster)) == 1
+
+
+def test_what_is_gone_while_it_is_in_doubt_goes_to_a_person(start_host: StartHost) -> None:
+    host = start_host()
+    cluster = host.world.cluster()
+    host.world.terminate(cluster, "DRIVER_NOT_RESPONDING")
+    alert = terminated(cluster, "DRIVER_NOT_RESPONDING")
+    identity = host.world.incident_of(host.world.send("/databricks-monitor", alert))["incident_id"]
+    host.service.stop()
+    context = Composition(host.environment).context
+
+    def in_doubt(incident: Incident) -> None:
+        attempt = incident.attempts[-1]
+        incident.state, incident.closed_at, incident.outcome = IncidentState.REMEDIATING, None, ""
+        attempt.verdict, attempt.ended_at, attempt.intents[-1].outcome = None, None, "doubt"
+        attempt.memo["cluster_id"] = "gone"
+
+    context.incidents.change(identity, in_doubt)
+    remediate(context, identity)
+    assert context.incidents.get(identity).state is IncidentState.REMEDIATING
+
+    def long_ago(incident: Incident) -> None:
+        incident.attempts[-1].started_at -= timedelta(minutes=3)
+        incident.attempts[-1].phase_started_at = None
+
+    context.incidents.change(identity, long_ago)
+    remediate(context, identity)
+    assert context.incidents.get(identity).state is IncidentState.ESCALATED
     assert len(started(host.world, cluster)) == 1
 
 
