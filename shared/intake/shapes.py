@@ -31,7 +31,7 @@ def clean(alert: Alert, redactor: Redactor) -> Alert:
             message=redactor.text(subject.message),
             code=redactor.text(subject.code),
             cluster_name=redactor.text(subject.cluster_name),
-            library=redactor.text(subject.library),
+            library=redactor.text(subject.library)[:MAX_LIBRARY],
         )
         for subject in alert.subjects
     )
@@ -44,6 +44,7 @@ def clean(alert: Alert, redactor: Redactor) -> Alert:
     )
 
 
+MAX_LIBRARY = 4_000  # characters: a mask may be longer than what it hides
 MAX_SUBJECTS = 100  # keeps an alert well below what one row of the ledger holds
 
 
