@@ -22,7 +22,7 @@ from shared.healing.closing import begin_closing
 from shared.healing.context import CLOSED, Context, Step, usage_of
 from shared.healing.diagnose import inputs
 from shared.healing.storming import join
-from shared.healing.verify import claim_line, end_attempt, note_progress
+from shared.healing.verify import claim_line, end_attempt, in_phase, note_progress
 from shared.ledger.limits import Usage
 from shared.models import Attempt, AuditEntry, Decision, Incident, Intent, Json, Loan
 from shared.platforms.calls import as_promised
@@ -194,8 +194,7 @@ def _hold_locks(context: Context, incident: Incident, attempt: Attempt) -> bool:
 
 
 def _too_long(context: Context, attempt: Attempt) -> bool:
-    since = attempt.phase_started_at or attempt.started_at
-    return (context.clock.now() - since).total_seconds() > context.timings.wait_ceiling
+    return in_phase(context, attempt) > context.timings.wait_ceiling
 
 
 def _refused_long(context: Context, attempt: Attempt, error: NothingChanged) -> bool:
@@ -203,10 +202,8 @@ def _refused_long(context: Context, attempt: Attempt, error: NothingChanged) -> 
 
     It is not out, so there is nothing to wait for until the ceiling of all waiting.
     """
-    since = attempt.phase_started_at or attempt.started_at
-    seconds = (context.clock.now() - since).total_seconds()
     refused = isinstance(error, PlatformRefused | PlatformMissing)
-    return refused and seconds > context.timings.ready_timeout
+    return refused and in_phase(context, attempt) > context.timings.ready_timeout
 
 
 def _act(context: Context, incident: Incident, attempt: Attempt) -> Step:

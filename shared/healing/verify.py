@@ -192,8 +192,7 @@ def _remember(context: Context, incident: Incident, attempt: Attempt, look: Look
 def _look_again(context: Context, incident: Incident, attempt: Attempt, note: str) -> Step:
     phase = context.phases[attempt.phase]
     limit = _limit(context, phase)
-    since = attempt.phase_started_at or attempt.started_at
-    elapsed = (context.clock.now() - since).total_seconds()
+    elapsed = in_phase(context, attempt)
     if elapsed > limit:
         words = f"not finished after {elapsed / 60:.0f} min: {note}"
         verdict = Verdict.INCONCLUSIVE if phase.limit == RUN else Verdict.FAILED
@@ -206,6 +205,12 @@ def _look_again(context: Context, incident: Incident, attempt: Attempt, note: st
 
     context.incidents.change(incident.incident_id, change)
     return Step("verify", context.timings.look_after(attempt.looks))
+
+
+def in_phase(context: Context, attempt: Attempt) -> float:
+    """Seconds that the attempt's present phase has taken so far."""
+    since = attempt.phase_started_at or attempt.started_at
+    return (context.clock.now() - since).total_seconds()
 
 
 def _limit(context: Context, phase: Phase) -> float:

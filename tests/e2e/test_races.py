@@ -113,17 +113,22 @@ def test_the_kill_switch_stops_a_healing_in_the_middle(start_host: StartHost) ->
     assert world.incident_of(alert)["state"] == "healed"
 
 
-@pytest.mark.parametrize("step", [diagnose, verify])
-def test_a_healing_that_was_cut_off_after_its_verdict_ends_as_healed(
-    start_host: StartHost, step: Callable[[Context, str], object]
-) -> None:
+def _healed(start_host: StartHost) -> tuple[World, Context, str, str]:
+    """A host that healed a cluster and was stopped: its parts, the cluster, the incident's id."""
     host = start_host()
     cluster = host.world.cluster()
     host.world.terminate(cluster, "DRIVER_NOT_RESPONDING")
     alert = terminated(cluster, "DRIVER_NOT_RESPONDING")
-    identity = host.world.incident_of(host.world.send("/databricks-monitor", alert))["incident_id"]
+    incident = host.world.incident_of(host.world.send("/databricks-monitor", alert))
     host.service.stop()
-    context = Composition(host.environment).context
+    return host.world, Composition(host.environment).context, cluster, incident["incident_id"]
+
+
+@pytest.mark.parametrize("step", [diagnose, verify])
+def test_a_healing_that_was_cut_off_after_its_verdict_ends_as_healed(
+    start_host: StartHost, step: Callable[[Context, str], object]
+) -> None:
+    world, context, cluster, identity = _healed(start_host)
 
     def before_its_end(incident: Incident) -> None:
         incident.state, incident.closed_at, incident.outcome = IncidentState.VERIFYING, None, ""
@@ -134,17 +139,11 @@ def test_a_healing_that_was_cut_off_after_its_verdict_ends_as_healed(
     incident = context.incidents.get(identity)
     assert incident.state is IncidentState.HEALED
     assert len(incident.attempts) == 1
-    assert len(started(host.world, cluster)) == 1
+    assert len(started(world, cluster)) == 1
 
 
 def test_what_is_gone_while_it_is_in_doubt_goes_to_a_person(start_host: StartHost) -> None:
-    host = start_host()
-    cluster = host.world.cluster()
-    host.world.terminate(cluster, "DRIVER_NOT_RESPONDING")
-    alert = terminated(cluster, "DRIVER_NOT_RESPONDING")
-    identity = host.world.incident_of(host.world.send("/databricks-monitor", alert))["incident_id"]
-    host.service.stop()
-    context = Composition(host.environment).context
+    world, context, cluster, identity = _healed(start_host)
 
     def in_doubt(incident: Incident) -> None:
         attempt = incident.attempts[-1]
@@ -163,7 +162,7 @@ def test_what_is_gone_while_it_is_in_doubt_goes_to_a_person(start_host: StartHos
     context.incidents.change(identity, long_ago)
     remediate(context, identity)
     assert context.incidents.get(identity).state is IncidentState.ESCALATED
-    assert len(started(host.world, cluster)) == 1
+    assert len(started(world, cluster)) == 1
 
 
 def test_the_same_words_about_a_new_crash_heal_it_too(world: World) -> None:
